@@ -1,0 +1,243 @@
+//! The one error type of the crate. Every message names what was asked, what was found, and what to do next.
+//!
+//! Messages are lower case, carry the numbers that disagree, and end with the line to type or the setting to change.
+//! Their full text is under test in `tests/errors.rs`.
+
+use std::panic::Location;
+use std::path::PathBuf;
+
+/// `Result` with the crate's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Where in the caller's source a graph node was built.
+pub type Site = &'static Location<'static>;
+
+/// Everything that can go wrong, one variant a kind of remedy.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// No adapter answers to what was asked for.
+    #[error("no adapter matches `{wanted}`; this machine offers: {}\n  {}", list(.seen), adapter_hint(.seen))]
+    NoAdapter {
+        /// What was asked for, as the user wrote it.
+        wanted: String,
+        /// Names of the adapters that are there.
+        seen: Vec<String>,
+    },
+    /// The adapter or device lacks a feature that was asked for.
+    #[error("this device has no `{feature}`, needed by {needed_by}\n  {hint}")]
+    MissingFeature {
+        /// The feature's wgpu name.
+        feature: String,
+        /// What asked for it.
+        needed_by: String,
+        /// What to do.
+        hint: String,
+    },
+    /// A count is over one of the device's limits.
+    #[error("{what} needs {needed}; this device allows {limit}\n  {hint}")]
+    LimitExceeded {
+        /// The thing counted.
+        what: String,
+        /// How many are needed.
+        needed: u64,
+        /// How many the device allows.
+        limit: u64,
+        /// What to do.
+        hint: String,
+    },
+    /// A tensor does not fit into one storage binding.
+    #[error("tensor `{name}` needs {needed} bytes in one binding; this device allows {limit}\n  {hint}")]
+    BindingTooLarge {
+        /// The tensor's label.
+        name: String,
+        /// Bytes needed.
+        needed: u64,
+        /// Bytes allowed.
+        limit: u64,
+        /// What to do.
+        hint: String,
+    },
+    /// An allocation would pass the memory budget, or the device refused it.
+    #[error(
+        "allocating {needed} bytes for `{name}` passes the memory budget: {in_use} of {budget} bytes are in use\n  \
+         raise GpuOptions::memory_budget, use fewer walkers, or drop tensors that are no longer needed"
+    )]
+    OutOfMemory {
+        /// The tensor's label.
+        name: String,
+        /// Bytes asked for.
+        needed: u64,
+        /// Bytes in use.
+        in_use: u64,
+        /// The budget.
+        budget: u64,
+    },
+    /// Shapes or element types that do not go together.
+    #[error("shape mismatch in `{op}`: got {got}, want {want}{}", built_at(.at))]
+    Shape {
+        /// The operation.
+        op: &'static str,
+        /// What was given.
+        got: String,
+        /// What is needed.
+        want: String,
+        /// Where the node was built, when it was built by a user's line.
+        at: Option<Site>,
+    },
+    /// A plan's input has no tensor.
+    #[error("input `{name}` {shape:?} is not bound; bound are: {}\n  add .tensor(\"{name}\", &tensor) to the Bindings", list(.bound))]
+    UnboundInput {
+        /// The input's name.
+        name: String,
+        /// Its shape.
+        shape: Vec<usize>,
+        /// The names that are bound.
+        bound: Vec<String>,
+    },
+    /// A derivative that does not exist.
+    #[error("`{op}` has no derivative here: {why}{}", built_at(.at))]
+    NotDifferentiable {
+        /// The operation.
+        op: &'static str,
+        /// Why not, and what to use instead.
+        why: String,
+        /// Where the node was built.
+        at: Option<Site>,
+    },
+    /// Rows (walkers) mix where a per-row meaning was asked for.
+    #[error("`{op}` mixes rows, so there is no derivative of one row alone{}\n  {hint}", built_at(.at))]
+    NotRowwise {
+        /// The operation that mixes.
+        op: &'static str,
+        /// What to do.
+        hint: String,
+        /// Where the node was built.
+        at: Option<Site>,
+    },
+    /// WGSL that does not parse, validate or match its declared bindings.
+    #[error("kernel `{kernel}` is not valid WGSL: {message}\n  the whole text is in the `wgsl` field of this error")]
+    Shader {
+        /// The kernel's name.
+        kernel: String,
+        /// The text after preprocessing.
+        wgsl: String,
+        /// The validator's message.
+        message: String,
+    },
+    /// A tensor or buffer of another device.
+    #[error("tensor `{name}` lives on another device than this {user}\n  create it with the same Gpu, or copy it through the host")]
+    ForeignDevice {
+        /// The tensor's label.
+        name: String,
+        /// What wanted to use it.
+        user: &'static str,
+    },
+    /// The device went away; everything read back before is still valid.
+    #[error("the device was lost: {reason}\n  resume from the last checkpoint with --resume, or create a new Gpu")]
+    DeviceLost {
+        /// The driver's reason.
+        reason: String,
+    },
+    /// A kernel raised bits of the fault word.
+    #[error("fault {word:#06x} at step {step}: {}", faults(*.word))]
+    Fault {
+        /// The bits.
+        word: u32,
+        /// The first step after which they were seen.
+        step: u64,
+    },
+    /// A preset, flag or option that cannot be used.
+    #[error("{}:{line}: {field}: {why}", .file.display())]
+    Config {
+        /// The file, or `--set`.
+        file: PathBuf,
+        /// The line, 0 when there is none.
+        line: usize,
+        /// The field.
+        field: String,
+        /// What is wrong and what is allowed.
+        why: String,
+    },
+    /// A data file that is not what its name says.
+    #[error("{} at byte {offset}: {why}", .file.display())]
+    Data {
+        /// The file.
+        file: PathBuf,
+        /// Byte offset of the first thing that is wrong.
+        offset: u64,
+        /// What is wrong.
+        why: String,
+    },
+    /// A checkpoint that does not belong to this run.
+    #[error("checkpoint {}: {why}\n  {hint}", .file.display())]
+    Checkpoint {
+        /// The file.
+        file: PathBuf,
+        /// What disagrees.
+        why: String,
+        /// What to do.
+        hint: String,
+    },
+    /// Reading or writing a file.
+    #[error("cannot {verb} {}: {source}", .file.display())]
+    Io {
+        /// `read`, `write` or `create`.
+        verb: &'static str,
+        /// The file.
+        file: PathBuf,
+        /// The system's word.
+        source: std::io::Error,
+    },
+    /// A value outside the range in which the method means anything.
+    #[error("{what} is {got}, but must be {want}")]
+    Invalid {
+        /// The quantity.
+        what: &'static str,
+        /// The value given.
+        got: String,
+        /// The allowed range.
+        want: &'static str,
+    },
+}
+
+/// Bits of the fault word that kernels raise; they are read back with the diagnostics.
+pub struct Fault;
+
+impl Fault {
+    /// A result was not finite (tested on its bits: comparisons may be optimised away).
+    pub const NON_FINITE: u32 = 1;
+    /// An index was outside its tensor and was clamped.
+    pub const INDEX: u32 = 2;
+    /// A fixed capacity was too small.
+    pub const CAPACITY: u32 = 4;
+    /// A step size was not positive.
+    pub const STEP_SIZE: u32 = 8;
+}
+
+fn faults(word: u32) -> String {
+    let known = [
+        (Fault::NON_FINITE, "a value is not finite: lower the step size or the learning rate"),
+        (Fault::INDEX, "an index was out of range and was clamped: check the table that `gather` reads"),
+        (Fault::CAPACITY, "a fixed capacity overflowed: raise it"),
+        (Fault::STEP_SIZE, "a step size is not positive: check the schedule"),
+    ];
+    let said: Vec<_> = known.iter().filter(|(bit, _)| word & bit != 0).map(|(_, text)| *text).collect();
+    if said.is_empty() { "a fault raised by a kernel of your own".into() } else { said.join("; ") }
+}
+
+fn list(names: &[String]) -> String {
+    if names.is_empty() { "nothing".into() } else { names.join(", ") }
+}
+
+fn adapter_hint(seen: &[String]) -> &'static str {
+    if seen.is_empty() {
+        "install a driver; software ones are mesa-vulkan-drivers (Debian, Ubuntu, Fedora) and vulkan-swrast (Arch)"
+    } else {
+        "name one of these, or ask for `best` or `software`"
+    }
+}
+
+fn built_at(at: &Option<Site>) -> String {
+    at.map_or(String::new(), |site| format!("\n  built at {}:{}", site.file(), site.line()))
+}
