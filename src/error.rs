@@ -126,7 +126,9 @@ pub enum Error {
         message: String,
     },
     /// A tensor or buffer of another device.
-    #[error("tensor `{name}` lives on another device than this {user}\n  create it with the same Gpu, or copy it through the host")]
+    #[error(
+        "tensor `{name}` lives on another device than this {user}\n  create it with the same Gpu, or copy it through the host"
+    )]
     ForeignDevice {
         /// The tensor's label.
         name: String,

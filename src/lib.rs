@@ -1,12 +1,12 @@
 //! A GPU compute engine for statistical-physics machine learning.
 #![warn(missing_docs)]
 
+pub mod autodiff;
 pub mod data;
 pub mod dynamics;
 pub mod error;
 pub mod gpu;
 pub mod graph;
-pub mod autodiff;
 pub mod kernels;
 pub mod methods;
 pub mod nn;
