@@ -141,6 +141,14 @@ pub enum Error {
         /// The driver's reason.
         reason: String,
     },
+    /// The device or its driver refused a command that passed every check of ours.
+    #[error(
+        "the device refused a command: {message}\n  a kernel of your own may break a rule; otherwise report it, with the output of `cargo run --example adapter_info`"
+    )]
+    Refused {
+        /// What it said.
+        message: String,
+    },
     /// A kernel raised bits of the fault word.
     #[error("fault {word:#06x} at step {step}: {}", faults(*.word))]
     Fault {

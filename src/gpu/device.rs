@@ -1,0 +1,227 @@
+//! The device handle.
+
+use super::caps::Caps;
+use super::health::{self, Health};
+use super::options::{self, GpuOptions};
+use super::pipeline::PipelineCache;
+use super::pool::{MemoryReport, Pool};
+use crate::error::{Error, Result};
+use std::fmt;
+use std::sync::Arc;
+
+/// Who submits work and waits for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PollMode {
+    /// The device is ours: methods submit, and waiting polls.
+    Own,
+    /// The device belongs to a host application. Nothing here submits, polls or sets a callback: what a method has to
+    /// do on the device it records into the host's encoder, and a readback completes when the host polls.
+    Host,
+}
+
+/// A device, its queue, its memory and its compiled kernels. Clones are cheap and share all of it.
+#[derive(Clone)]
+pub struct Gpu(Arc<Inner>);
+
+struct Inner {
+    device: wgpu::Device,
+    queue: wgpu::Queue,
+    info: wgpu::AdapterInfo,
+    caps: Caps,
+    poll: PollMode,
+    health: Arc<Health>,
+    pool: Arc<Pool>,
+    pipelines: PipelineCache,
+}
+
+impl Gpu {
+    /// Opens an adapter without a window.
+    ///
+    /// # Errors
+    /// [`Error::NoAdapter`]; [`Error::LimitExceeded`] if the adapter is below the portable tier; [`Error::DeviceLost`]
+    /// if its driver gives no device.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn headless(options: GpuOptions) -> Result<Gpu> {
+        pollster::block_on(Self::headless_async(options))
+    }
+
+    /// [`headless`](Self::headless) for where blocking is not possible.
+    ///
+    /// # Errors
+    /// Those of [`headless`](Self::headless).
+    pub async fn headless_async(options: GpuOptions) -> Result<Gpu> {
+        let adapter = options.adapter.pick(options::adapters().await)?;
+        let info = adapter.get_info();
+        let (features, limits) = Caps::request(options.tier, &adapter);
+        Caps::check_floor(&info.name, &limits)?;
+        let wanted = wgpu::DeviceDescriptor {
+            label: Some("ergodic/device"),
+            required_features: features,
+            required_limits: limits,
+            ..Default::default()
+        };
+        let (device, queue) = adapter
+            .request_device(&wanted)
+            .await
+            .map_err(|error| Error::DeviceLost { reason: format!("`{}` gave no device: {error}", info.name) })?;
+        let health = Health::watch(&device);
+        let mut gpu = Self::wrap(info, device, queue, PollMode::Own, health, options.memory_budget);
+        if let Some(inner) = Arc::get_mut(&mut gpu.0) {
+            inner.caps.tier = options.tier;
+        }
+        Ok(gpu)
+    }
+
+    /// Wraps a device that exists. Features and limits are the device's; its adapter may offer more, but did not grant it.
+    ///
+    /// # Errors
+    /// [`Error::LimitExceeded`] if the device was requested with less than `wgpu::Limits::default()` of what kernels use.
+    pub fn from_wgpu(info: wgpu::AdapterInfo, device: wgpu::Device, queue: wgpu::Queue, poll: PollMode) -> Result<Gpu> {
+        Caps::check_floor(&info.name, &device.limits())?;
+        Ok(Self::wrap(info, device, queue, poll, Arc::default(), None))
+    }
+
+    fn wrap(
+        info: wgpu::AdapterInfo,
+        device: wgpu::Device,
+        queue: wgpu::Queue,
+        poll: PollMode,
+        health: Arc<Health>,
+        budget: Option<u64>,
+    ) -> Gpu {
+        let caps = Caps::of(&info, device.features(), device.limits());
+        let pool = Arc::new(Pool::new(budget, caps.limits.max_buffer_size));
+        Gpu(Arc::new(Inner { device, queue, info, caps, poll, health, pool, pipelines: PipelineCache::default() }))
+    }
+
+    /// The wgpu device.
+    pub fn device(&self) -> &wgpu::Device {
+        &self.0.device
+    }
+
+    /// The wgpu queue.
+    pub fn queue(&self) -> &wgpu::Queue {
+        &self.0.queue
+    }
+
+    /// Limits and features of the device.
+    pub fn caps(&self) -> &Caps {
+        &self.0.caps
+    }
+
+    /// Name, driver and backend of the adapter.
+    pub fn info(&self) -> &wgpu::AdapterInfo {
+        &self.0.info
+    }
+
+    /// Who submits and polls.
+    pub fn poll_mode(&self) -> PollMode {
+        self.0.poll
+    }
+
+    /// Whether one is a clone of the other, so that tensors of both can be used together. Wrap a host's device once and
+    /// clone the handle: wgpu numbers devices per instance and cannot tell whether two wrapped ones are the same.
+    pub fn same_device(&self, other: &Gpu) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Bytes in use, pooled, and at most in use so far.
+    pub fn memory(&self) -> MemoryReport {
+        self.0.pool.report()
+    }
+
+    /// Gives pooled buffers back to the driver; returns how many bytes that were.
+    pub fn trim(&self) -> u64 {
+        self.0.pool.trim()
+    }
+
+    /// An encoder for commands of the engine, named `ergodic/label`.
+    pub fn encoder(&self, label: &str) -> wgpu::CommandEncoder {
+        let label = format!("ergodic/{label}");
+        self.0.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some(&label) })
+    }
+
+    /// Submits one encoder, on a device of our own.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] on a host's device; [`Error::DeviceLost`]. Mistakes in the commands come with [`check`](Self::check).
+    pub fn submit(&self, encoder: wgpu::CommandEncoder) -> Result<wgpu::SubmissionIndex> {
+        self.may_submit("Gpu::submit")?;
+        self.0.health.check_lost()?;
+        Ok(self.0.queue.submit([encoder.finish()]))
+    }
+
+    /// Waits until everything submitted has run.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] on a host's device, and those of [`check`](Self::check).
+    pub fn wait(&self) -> Result<()> {
+        self.may_submit("Gpu::wait")?;
+        self.poll(None)?;
+        self.check()
+    }
+
+    /// What the device complained of since the last call. On a host's device there is nothing: the host hears it.
+    ///
+    /// # Errors
+    /// [`Error::DeviceLost`], which stays; [`Error::OutOfMemory`] or [`Error::Refused`], each reported once.
+    pub fn check(&self) -> Result<()> {
+        self.0.health.check(self.memory().in_use)
+    }
+
+    pub(crate) fn may_submit(&self, what: &'static str) -> Result<()> {
+        match self.0.poll {
+            PollMode::Own => Ok(()),
+            PollMode::Host => Err(Error::Invalid {
+                what,
+                got: "called on a host's device".into(),
+                want: "recorded into an encoder that the host submits: see Tensor::read_in and PollMode::Host",
+            }),
+        }
+    }
+
+    /// Blocks until a submission (the latest if `None`) has run. Only for a device of our own.
+    pub(super) fn poll(&self, submission: Option<wgpu::SubmissionIndex>) -> Result<()> {
+        self.0.health.check_lost()?;
+        let wait = wgpu::PollType::Wait { submission_index: submission, timeout: None };
+        // wgpu 30 panics if the device is lost while it waits (`handle_error_fatal` in `Device::poll`).
+        let poll = |how| std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.0.device.poll(how)));
+        match poll(wait) {
+            Ok(Ok(_)) => self.0.health.check_lost(),
+            // A destroyed device says so at the next poll with an empty queue, and before that knows no submissions.
+            Ok(Err(error)) => {
+                let _ = poll(wgpu::PollType::Poll);
+                self.0.health.check_lost()?;
+                Err(Error::Refused { message: error.to_string() })
+            }
+            Err(_) => {
+                self.0.health.lose("it stopped answering while work was waited for".into());
+                self.0.health.check_lost()
+            }
+        }
+    }
+
+    pub(super) fn pool(&self) -> &Arc<Pool> {
+        &self.0.pool
+    }
+
+    pub(super) fn pipelines(&self) -> &PipelineCache {
+        &self.0.pipelines
+    }
+
+    /// Runs `make`; a complaint of the device becomes an error about `name`.
+    pub(super) fn scoped<R>(&self, name: &str, needed: u64, make: impl FnOnce(&wgpu::Device) -> R) -> Result<R> {
+        self.0.health.check_lost()?;
+        let made = health::scoped(&self.0.device, || make(&self.0.device));
+        let made = made.map_err(|error| health::refused(error, name, needed, self.memory().in_use))?;
+        self.0.health.check_lost()?;
+        Ok(made)
+    }
+}
+
+impl fmt::Debug for Gpu {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let caps = &self.0.caps;
+        write!(f, "Gpu({}, {:?}, {:?}, {:?})", self.0.info.name, caps.backend, caps.tier, self.0.poll)
+    }
+}
