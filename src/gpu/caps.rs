@@ -97,7 +97,8 @@ impl Caps {
     /// [`Error::LimitExceeded`] if a limit that the engine counts on is below the portable tier's.
     pub(super) fn check_floor(name: &str, limits: &wgpu::Limits) -> Result<()> {
         let least = wgpu::Limits::default();
-        let counted: [(&str, fn(&wgpu::Limits) -> u64); 7] = [
+        type Get = fn(&wgpu::Limits) -> u64;
+        let counted: [(&str, Get); 7] = [
             ("storage buffers a kernel", |l| l.max_storage_buffers_per_shader_stage.into()),
             ("bytes of a storage binding", |l| l.max_storage_buffer_binding_size),
             ("bytes of a buffer", |l| l.max_buffer_size),

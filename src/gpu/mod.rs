@@ -13,7 +13,7 @@
 //!
 //! Layout: [`options`](GpuOptions) what to ask for, [`caps`](Caps) what was got, `device` the handle, `health` errors
 //! that no call returned, `pool` and `tensor` memory, `readback` the way back, [`shader`] the preprocessor, `pipeline`
-//! validation and cache, `grid` workgroup counts.
+//! validation and cache, `grid` workgroup counts, `fault` what kernels complain of.
 //!
 //! ```
 //! use ergodic::gpu::{Gpu, GpuOptions, Tensor};
@@ -25,6 +25,7 @@
 
 mod caps;
 mod device;
+mod fault;
 mod grid;
 mod health;
 mod options;
@@ -37,6 +38,7 @@ mod tensor;
 
 pub use caps::Caps;
 pub use device::{Gpu, PollMode};
+pub use fault::FaultWord;
 pub use grid::grid;
 pub use options::{AdapterChoice, GpuOptions, Tier, adapters};
 pub use pipeline::{Binding, KernelSource, Pipeline, PipelineStats};

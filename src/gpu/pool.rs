@@ -190,7 +190,7 @@ mod tests {
     fn classes_hold_their_bytes_with_a_quarter_of_slack_at_most() {
         for bytes in 1..=70_000u64 {
             let class = size_class(bytes);
-            assert!(class >= bytes && class % 16 == 0, "{bytes} -> {class}");
+            assert!(class >= bytes && class.is_multiple_of(16), "{bytes} -> {class}");
             assert!(class < bytes + 16 || 4 * (class - bytes) <= bytes, "{bytes} -> {class}");
             assert_eq!(size_class(class), class, "a class is its own class");
         }

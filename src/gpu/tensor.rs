@@ -114,7 +114,7 @@ impl Tensor {
         let bytes = checked_bytes(gpu, label, shape)?;
         let align = u64::from(gpu.caps().limits.min_storage_buffer_offset_alignment);
         let invalid = |what, got, want| Err(Error::Invalid { what, got, want });
-        if offset % align != 0 {
+        if !offset.is_multiple_of(align) {
             return invalid(
                 "offset of a tensor",
                 offset.to_string(),
