@@ -1,0 +1,304 @@
+//! Writes the unrolled body of `shaders/matmul.wgsl` for one problem and one tile.
+//!
+//! Everything known before the run is decided here: indices are clamped and stores guarded only where a tile can
+//! reach over an edge, and the remainder of K is a tail with its exact number of terms.
+
+use super::{Layout, MatmulSpec, Variant};
+use std::fmt::Write;
+
+/// Components of a vector, in order.
+const XYZW: [char; 4] = ['x', 'y', 'z', 'w'];
+
+/// Writing to a `String` cannot fail: this keeps the lines below readable.
+macro_rules! line {
+    ($out:expr, $($arg:tt)*) => {{ let _ = writeln!($out, $($arg)*); }};
+}
+
+/// Sizes and layouts as constants, and names for what the body needs.
+pub(super) fn sizes(s: &MatmulSpec) -> String {
+    let groups = s.groups();
+    let (ti, tj) = s.tiles();
+    let (ti, tj) = (ti.max(1), tj.max(1)); // an empty product is not dispatched, but its text is still valid
+    format!(
+        "const N: u32 = {}u;\nconst K: u32 = {}u;\nconst M: u32 = {}u;\nconst SPLIT: u32 = {}u;\nconst CHUNK: u32 = {}u;\n\
+         const WORKGROUP: u32 = {}u;\nconst TILES_I: u32 = {ti}u;\nconst TILES_J: u32 = {tj}u;\nconst GROUPS_X: u32 = {}u;\n",
+        s.n,
+        s.k,
+        s.m,
+        s.split_k,
+        s.chunk(),
+        s.workgroup_size(),
+        groups[0]
+    )
+}
+
+/// The entry point's arguments.
+pub(super) fn builtins(s: &MatmulSpec) -> &'static str {
+    match s.variant {
+        Variant::Subgroup { .. } | Variant::Resident { .. } => {
+            "@builtin(workgroup_id) wid: vec3<u32>, @builtin(subgroup_invocation_id) lane: u32"
+        }
+        _ => "@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lane: u32",
+    }
+}
+
+/// `qa`, `qb` and `put`: four elements at a time, in range whatever they are called with.
+pub(super) fn loads(s: &MatmulSpec) -> String {
+    let v = s.vectors();
+    let (ti, tj) = s.tile();
+    let mut out = String::new();
+    // A row or column index can be past the end only if the tiles do not divide the matrix.
+    let clamp = |name: &str, size: usize, tile: usize, step: usize| match size % tile {
+        0 => name.to_string(),
+        _ => format!("min({name}, {}u)", size - step),
+    };
+    let step = |vector: bool| if vector { 4 } else { 1 };
+    let i4 = clamp("i", s.n, ti, step(v.a && s.a == Layout::Cols));
+    let j4 = clamp("j", s.m, tj, step(v.b && s.b == Layout::Rows));
+    let last = |size: usize| size.saturating_sub(1);
+    // Only the shared tile reads A past the end of K: elsewhere the terms of the tail are counted.
+    let ka = match s.variant {
+        Variant::Shared => format!("min(k, {}u)", s.k.saturating_sub(step(v.a && s.a == Layout::Rows))),
+        _ => "k".into(),
+    };
+    let a = match (v.a, s.a) {
+        (true, _) => format!("a4({i4}, {ka})"),
+        (false, Layout::Rows) => four("a1", |c| format!("{i4}, min(k + {c}u, {}u)", last(s.k))),
+        (false, Layout::Cols) => four("a1", |c| format!("min(i + {c}u, {}u), {ka}", last(s.n))),
+    };
+    let kb = format!("min(k, {}u)", s.k.saturating_sub(step(v.b && s.b == Layout::Cols)));
+    let b = match (v.b, s.b) {
+        (true, _) => format!("b4({kb}, {j4})"),
+        (false, Layout::Rows) => four("b1", |c| format!("{kb}, min(j + {c}u, {}u)", last(s.m))),
+        (false, Layout::Cols) => four("b1", |c| format!("min(k + {c}u, {}u), {j4}", last(s.k))),
+    };
+    if matches!(s.variant, Variant::Shared) {
+        line!(out, "var<workgroup> as_: array<vec4<f32>, 256>;\nvar<workgroup> bs: array<vec4<f32>, 256>;");
+    }
+    line!(out, "fn qa(i: u32, k: u32) -> vec4<f32> {{ return {a}; }}");
+    line!(out, "fn qb(k: u32, j: u32) -> vec4<f32> {{ return {b}; }}");
+    line!(out, "fn put(i: u32, j: u32, part: u32, v: vec4<f32>) {{");
+    line!(out, "    if i >= N {{ return; }}");
+    let row = if s.split_k > 1 { "part * N + i" } else { "i" };
+    if v.store {
+        line!(out, "    if j < M {{ store4({row}, j, v); }}");
+    } else {
+        for (c, name) in XYZW.iter().enumerate() {
+            line!(out, "    if j + {c}u < M {{ store1({row}, j + {c}u, v.{name}); }}");
+        }
+    }
+    line!(out, "}}");
+    out
+}
+
+fn four(load: &str, index: impl Fn(usize) -> String) -> String {
+    format!("vec4({})", (0..4).map(|c| format!("{load}({})", index(c))).collect::<Vec<_>>().join(", "))
+}
+
+/// The body of `main`.
+pub(super) fn body(s: &MatmulSpec) -> String {
+    let mut out = String::new();
+    line!(out, "    let group = wid.x + wid.y * GROUPS_X;");
+    if s.groups()[1] > 1 {
+        line!(out, "    if group >= {}u {{ return; }}", s.n_groups());
+    }
+    match s.variant {
+        Variant::Register { rows, cols, .. } | Variant::Subgroup { rows, cols, .. } => {
+            tile(&mut out, s, rows as usize, cols as usize)
+        }
+        Variant::Resident { rows, .. } => resident(&mut out, s, rows as usize),
+        Variant::Shared => shared(&mut out, s),
+    }
+    out
+}
+
+/// The index of the `r`-th row of an invocation, `i0` being the first of its group. Neighbouring invocations hold
+/// neighbouring rows, or neighbouring quads of rows where A is contiguous down its columns.
+fn row(s: &MatmulSpec, r: usize) -> String {
+    match s.a {
+        Layout::Rows => format!("i0 + {}u + lane", r * s.lanes()),
+        Layout::Cols => format!("i0 + {}u + 4u * lane", r / 4 * 4 * s.lanes() + r % 4),
+    }
+}
+
+/// A tile of `rows` x `cols` sums an invocation, A and B read as they are needed.
+fn tile(out: &mut String, s: &MatmulSpec, rows: usize, cols: usize) {
+    line!(out, "    let i0 = (group % TILES_I) * {}u;", rows * s.lanes());
+    line!(out, "    let j0 = (group / TILES_I % TILES_J) * {cols}u;");
+    line!(out, "    let part = group / (TILES_I * TILES_J);");
+    for r in 0..rows {
+        for v in 0..cols / 4 {
+            line!(out, "    var c{r}_{v} = vec4<f32>();");
+        }
+    }
+    let (whole, tail) = (s.k / 4 * 4, s.k % 4);
+    let (first, end) = match s.split_k {
+        1 => ("0u", format!("{whole}u")),
+        _ => ("part * CHUNK", format!("min(part * CHUNK + CHUNK, {whole}u)")),
+    };
+    if whole > 0 {
+        line!(out, "    for (var k = {first}; k < {end}; k += 4u) {{");
+        terms(out, s, rows, cols, 4);
+        line!(out, "    }}");
+    }
+    if tail > 0 {
+        line!(out, "    if part == {}u {{", whole / s.chunk());
+        line!(out, "        let k = {whole}u;");
+        terms(out, s, rows, cols, tail);
+        line!(out, "    }}");
+    }
+    for r in 0..rows {
+        for v in 0..cols / 4 {
+            line!(out, "    put({}, j0 + {}u, part, c{r}_{v});", row(s, r), 4 * v);
+        }
+    }
+}
+
+/// `n_k` <= 4 consecutive terms of every sum of a tile, from `k` on.
+fn terms(out: &mut String, s: &MatmulSpec, rows: usize, cols: usize, n_k: usize) {
+    match s.a {
+        Layout::Rows => (0..rows).for_each(|r| line!(out, "        let x{r} = qa({}, k);", row(s, r))),
+        Layout::Cols => {
+            for (q, kk) in (0..rows / 4).flat_map(|q| (0..n_k).map(move |kk| (q, kk))) {
+                line!(out, "        let x{q}_{kk} = qa({}, k + {kk}u);", row(s, 4 * q));
+            }
+        }
+    }
+    let spread = matches!(s.variant, Variant::Subgroup { .. });
+    match (spread, s.b) {
+        (true, _) => spread_b(out, s, cols, n_k),
+        (false, Layout::Rows) => {
+            for (kk, v) in (0..n_k).flat_map(|kk| (0..cols / 4).map(move |v| (kk, v))) {
+                line!(out, "        let w{kk}_{v} = qb(k + {kk}u, j0 + {}u);", 4 * v);
+            }
+        }
+        (false, Layout::Cols) => {
+            (0..cols).for_each(|c| line!(out, "        let u{c} = qb(k, j0 + {c}u);"));
+            transpose(out, cols, n_k);
+        }
+    }
+    for (kk, r) in (0..n_k).flat_map(|kk| (0..rows).map(move |r| (kk, r))) {
+        let x = match s.a {
+            Layout::Rows => format!("x{r}.{}", XYZW[kk]),
+            Layout::Cols => format!("x{}_{kk}.{}", r / 4, XYZW[r % 4]),
+        };
+        (0..cols / 4).for_each(|v| line!(out, "        c{r}_{v} += {x} * w{kk}_{v};"));
+    }
+}
+
+/// B of a tile, each element loaded by one lane: the lanes load different vectors, and broadcast them.
+fn spread_b(out: &mut String, s: &MatmulSpec, cols: usize, n_k: usize) {
+    let lanes = s.lanes();
+    // B by rows: vector number kk * cols / 4 + v is B[k + kk, 4 v..]. By columns: number c is B[k.., c].
+    let count = if s.b == Layout::Rows { n_k * cols / 4 } else { cols };
+    for t in 0..count.div_ceil(lanes) {
+        let item = match count % lanes {
+            0 => format!("({}u + lane)", t * lanes),
+            _ => format!("min({}u + lane, {}u)", t * lanes, count - 1),
+        };
+        match s.b {
+            Layout::Rows => {
+                line!(out, "        let q{t} = qb(k + {item} / {0}u, j0 + 4u * ({item} % {0}u));", cols / 4)
+            }
+            Layout::Cols => line!(out, "        let q{t} = qb(k, j0 + {item});"),
+        }
+    }
+    let spread = |item: usize| format!("subgroupBroadcast(q{}, {}u)", item / lanes, item % lanes);
+    match s.b {
+        Layout::Rows => {
+            for (kk, v) in (0..n_k).flat_map(|kk| (0..cols / 4).map(move |v| (kk, v))) {
+                line!(out, "        let w{kk}_{v} = {};", spread(kk * cols / 4 + v));
+            }
+        }
+        Layout::Cols => {
+            (0..cols).for_each(|c| line!(out, "        let u{c} = {};", spread(c)));
+            transpose(out, cols, n_k);
+        }
+    }
+}
+
+/// From vectors `u` along k, one a column, to vectors `w` along the columns, one a k.
+fn transpose(out: &mut String, cols: usize, n_k: usize) {
+    for (kk, v) in (0..n_k).flat_map(|kk| (0..cols / 4).map(move |v| (kk, v))) {
+        let parts: Vec<_> = (0..4).map(|c| format!("u{}.{}", 4 * v + c, XYZW[kk])).collect();
+        line!(out, "        let w{kk}_{v} = vec4({});", parts.join(", "));
+    }
+}
+
+/// Whole rows of A stay in registers while the columns of B pass by, four at a time.
+fn resident(out: &mut String, s: &MatmulSpec, rows: usize) {
+    let (lanes, quads) = (s.lanes(), s.k.div_ceil(4));
+    line!(out, "    let i0 = group * {}u;", rows * lanes);
+    for (q, r) in (0..quads).flat_map(|q| (0..rows).map(move |r| (q, r))) {
+        line!(out, "    let x{r}_{q} = qa({}, {}u);", row(s, r), 4 * q);
+    }
+    line!(out, "    for (var j = 0u; j < M; j += 4u) {{");
+    (0..rows).for_each(|r| line!(out, "        var c{r} = vec4<f32>();"));
+    let per_load = if s.b == Layout::Rows { lanes } else { lanes / 4 * 4 };
+    for k in 0..s.k {
+        let (q, kk) = (k / 4, k % 4);
+        if k % per_load == 0 {
+            match s.b {
+                Layout::Rows => line!(out, "        let q{} = qb({k}u + lane, j);", k / lanes),
+                Layout::Cols => line!(out, "        let q{} = qb({k}u + lane / 4u * 4u, j + lane % 4u);", k / lanes),
+            }
+        }
+        let t = k / per_load;
+        match s.b {
+            Layout::Rows => line!(out, "        let w{k} = subgroupBroadcast(q{t}, {}u);", k % lanes),
+            Layout::Cols => {
+                if kk == 0 {
+                    let first = k % per_load;
+                    (0..4).for_each(|c| line!(out, "        let u{q}_{c} = subgroupBroadcast(q{t}, {}u);", first + c));
+                }
+                let parts: Vec<_> = (0..4).map(|c| format!("u{q}_{c}.{}", XYZW[kk])).collect();
+                line!(out, "        let w{k} = vec4({});", parts.join(", "));
+            }
+        }
+        (0..rows).for_each(|r| line!(out, "        c{r} += x{r}_{q}.{} * w{k};", XYZW[kk]));
+    }
+    (0..rows).for_each(|r| line!(out, "        put({}, j, 0u, c{r});", row(s, r)));
+    line!(out, "    }}");
+}
+
+/// The tile of GPUs: 64 x 64 sums a group of 256, A and B staged through workgroup memory 16 terms at a time.
+/// Terms past the end of a chunk are 0 * 0, so that no infinity of a neighbour leaks in as a NaN.
+fn shared(out: &mut String, s: &MatmulSpec) {
+    let part = if s.split_k > 1 { ("part * CHUNK", "min(part * CHUNK + CHUNK, K)") } else { ("0u", "K") };
+    let along_k = |index: &str| format!("vec4<u32>({index}) + vec4(0u, 1u, 2u, 3u) < vec4(end)");
+    let load_a = match s.a {
+        Layout::Rows => format!(
+            "let ka = k + lane % 4u * 4u;\nlet ia = lane / 4u;\n\
+             let va = select(vec4<f32>(), qa(i0 + ia, ka), {});\n\
+             for (var c = 0u; c < 4u; c++) {{ as_[(lane % 4u * 4u + c) * 16u + ia / 4u][ia % 4u] = va[c]; }}",
+            along_k("ka")
+        ),
+        Layout::Cols => {
+            "as_[lane] = select(vec4<f32>(), qa(i0 + lane % 16u * 4u, k + lane / 16u), k + lane / 16u < end);".into()
+        }
+    };
+    let load_b = match s.b {
+        Layout::Rows => {
+            "bs[lane] = select(vec4<f32>(), qb(k + lane / 16u, j0 + lane % 16u * 4u), k + lane / 16u < end);".into()
+        }
+        Layout::Cols => format!(
+            "let kb = k + lane % 4u * 4u;\nlet jb = lane / 4u;\n\
+             let vb = select(vec4<f32>(), qb(kb, j0 + jb), {});\n\
+             for (var c = 0u; c < 4u; c++) {{ bs[(lane % 4u * 4u + c) * 16u + jb / 4u][jb % 4u] = vb[c]; }}",
+            along_k("kb")
+        ),
+    };
+    line!(
+        out,
+        "let i0 = (group % TILES_I) * 64u;\nlet j0 = (group / TILES_I % TILES_J) * 64u;\nlet part = group / (TILES_I * TILES_J);\n\
+         let end = {};\nvar c0 = vec4<f32>();\nvar c1 = vec4<f32>();\nvar c2 = vec4<f32>();\nvar c3 = vec4<f32>();\n\
+         for (var k = {}; k < end; k += 16u) {{\n{load_a}\n{load_b}\nworkgroupBarrier();\n\
+         for (var t = 0u; t < 16u; t++) {{\nlet x = as_[t * 16u + lane / 16u];\nlet w = bs[t * 16u + lane % 16u];\n\
+         c0 += x.x * w;\nc1 += x.y * w;\nc2 += x.z * w;\nc3 += x.w * w;\n}}\nworkgroupBarrier();\n}}",
+        part.1,
+        part.0
+    );
+    for r in 0..4 {
+        line!(out, "put(i0 + lane / 16u * 4u + {r}u, j0 + lane % 16u * 4u, part, c{r});");
+    }
+}
