@@ -1,1 +1,25 @@
-//! Placeholder.
+//! Data for the host side: readers that fail with the byte that is wrong, real digits, and samples with known answers.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`file`](mod@file) | finds files of the repository; writes files so that a crash leaves the old or the new one, never half |
+//! | [`idx`] | IDX images and labels, plain or packed with gzip |
+//! | [`table`] | numeric CSV tables with named columns |
+//! | [`npy`] | NumPy arrays, so that Python reads what a run leaves |
+//! | [`digits`] | MNIST digits in chosen proportions, scaled and pooled |
+//! | [`pca`] | principal components in f64 |
+//! | [`synthetic`] | Gaussian mixtures with exact counts and an exact density |
+//!
+//! Everything is row-major, one sample a row, and nothing here touches a GPU.
+
+pub mod digits;
+pub mod file;
+pub mod idx;
+pub mod npy;
+pub mod pca;
+pub mod synthetic;
+pub mod table;
+
+pub use digits::{Digits, MnistSubset};
+pub use pca::Pca;
+pub use synthetic::{GaussianMixture, Samples};
