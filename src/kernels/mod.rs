@@ -1,3 +1,4 @@
 //! Hand-written kernels: the host's side and the f64 twin of each file in `shaders/`.
 
+pub mod math;
 pub mod matmul;
