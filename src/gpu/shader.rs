@@ -16,7 +16,11 @@ use crate::error::{Error, Result};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Shaders that `#import` finds, by name. A file of `shaders/lib/` is listed here.
-const LIBRARY: &[(&str, &str)] = &[("lib/index", include_str!("../../shaders/lib/index.wgsl"))];
+const LIBRARY: &[(&str, &str)] = &[
+    ("lib/index", include_str!("../../shaders/lib/index.wgsl")),
+    ("lib/math", include_str!("../../shaders/lib/math.wgsl")),
+    ("lib/philox", include_str!("../../shaders/lib/philox.wgsl")),
+];
 
 /// The text of a shader that comes with the crate.
 pub fn library(name: &str) -> Option<&'static str> {
