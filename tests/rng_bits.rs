@@ -100,7 +100,7 @@ fn uniforms_and_exact_normals_are_equal_to_the_bit() {
     }
 }
 
-/// The words at the edges of every octave, which random ones do not reach: 2^k - 1, 2^k, 2^k + 1, and with the upper bit.
+/// Words at the edges of every octave, which random ones do not reach: 2^k - 1, 2^k, 2^k + 1, and with the upper bit.
 #[test]
 fn exact_normals_are_equal_at_the_edges_of_every_octave() {
     let edge = "((1u << (i % 32u)) + (i / 32u) % 3u - 1u) ^ ((i / 96u) << 31u)";

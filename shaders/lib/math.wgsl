@@ -5,10 +5,10 @@
 //   m_exp m_expm1 m_log m_log1p m_softplus m_tanh m_erf  see the table in kernels/math.rs
 //   m_sin m_cos m_sincos  absolute 2^-23 for |x| <= 1e5; beyond, bounded by 1 but without meaning
 //   m_pow(x, y)           2 + 2 |y log m| ulp, m in [0.7, 1.42) the mantissa of x; a negative x needs a whole y
-// Where the true value is finite and normal, so is the result. Overflow gives inf, log(0) is -inf, log(-1) is NaN, NaN in
-// gives NaN out: a fault is never hidden. Subnormal results may be flushed to zero.
-// sincos relies on the order of its subtractions: a compiler that reassociates (Metal's fast math may) leaves an error of
-// about |x| 2^-24. No tables, no branches: every lane does the same work. Twin: kernels/math.rs.
+// Where the true value is finite and normal, so is the result. Overflow gives inf, log(0) is -inf, log(-1) is NaN, NaN
+// in gives NaN out: a fault is never hidden. Subnormal results may be flushed to zero.
+// sincos relies on the order of its subtractions: a compiler that reassociates (Metal's fast math may) leaves an error
+// of about |x| 2^-24. No tables, no branches: every lane does the same work. Twin: kernels/math.rs.
 
 // On the bits: x != x may be optimised away.
 fn is_finite_bits(x: f32) -> bool {
@@ -117,8 +117,12 @@ fn m_tanh(x: f32) -> f32 {
 fn m_erf(x: f32) -> f32 {
     let c = clamp(x, -3.93, 3.93);
     let z = c * c;
-    let p = ((((2.041977e-6 * z + 0.00028480787) * z + 0.0037795764) * z + 0.052790187) * z + 0.19078307) * z + 1.1283792;
-    let q = ((((3.8004102e-5 * z + 0.0011652047) * z + 0.014997372) * z + 0.11425721) * z + 0.5024098) * z + 1.0;
+    var p = 2.041977e-6 * z + 0.00028480787;
+    p = ((p * z + 0.0037795764) * z + 0.052790187) * z + 0.19078307;
+    p = p * z + 1.1283792;
+    var q = 3.8004102e-5 * z + 0.0011652047;
+    q = ((q * z + 0.014997372) * z + 0.11425721) * z + 0.5024098;
+    q = q * z + 1.0;
     return m_keep_nan(x, clamp(c * p / q, -1.0, 1.0));
 }
 

@@ -14,8 +14,8 @@
 //! | `sin`, `cos` | absolute value to 1e5 | absolute 2^-23 |
 //! | `pow` | all x, result finite and normal | 2 + 2 abs(y log m), m in [0.7, 1.42) the mantissa of x |
 //!
-//! A software adapter gives the same errors. A GPU may contract `a * b + c` and divide with 2.5 ulp of error, so it differs
-//! from these functions by about as much as either differs from the true value.
+//! A software adapter gives the same errors. A GPU may contract `a * b + c` and divide with 2.5 ulp of error, so it
+//! differs from these functions by about as much as either differs from the true value.
 //!
 //! Overflow gives infinity, `log(0)` is `-inf`, a logarithm of a negative number NaN, and NaN goes through: a fault is
 //! never hidden. Subnormal results may be flushed to zero on a GPU.

@@ -13,8 +13,8 @@
 //! | normals | within a few ulp | small | Box-Muller on the words (0, 1) and (2, 3) of a block; up to 6.66 sigma |
 //! | exact normals | to the bit | a few times the bits | inverse distribution function in integers; up to 6.34 sigma |
 //!
-//! Each purpose takes its own key: [`RngKey::fold_in`] and [`RngKey::split`] give independent ones. Nothing is global, and
-//! no key is used twice by accident unless it is passed twice.
+//! Each purpose takes its own key: [`RngKey::fold_in`] and [`RngKey::split`] give independent ones. There is no global
+//! state: noise repeats only where a key is passed twice.
 //!
 //! Layout: [`RngKey`] here, `philox` the bits, `normal` words to normals, `stream` the adaptor to the `rand` crates.
 //! The shader twin is `shaders/lib/philox.wgsl`. Source: Salmon et al., SC11.
@@ -58,8 +58,8 @@ impl RngKey {
 
     /// An independent key for the purpose, part or iteration `data`.
     ///
-    /// Seed and stream of the child are three words of Philox at a counter that no draw uses, so a child shares no number
-    /// with its parent or its siblings; two keys of a run with `n` keys coincide with probability below `n^2 2^-97`.
+    /// Seed and stream of the child are three words of Philox at a counter that no draw reaches. Children of different
+    /// `data` or of different parents are as good as random: two of `n` keys coincide with probability `n^2 2^-97`.
     pub fn fold_in(self, data: u32) -> Self {
         self.child(data, FOLD_BLOCK)
     }

@@ -10,8 +10,8 @@ pub fn uniform01(r: u32) -> f32 {
 /// Two standard normals from two words, by Box-Muller: the radius takes all bits of the first (at most 6.66), the angle
 /// 25 bits of the second.
 ///
-/// Error of each against the same map in f64: below 4 ulp (measured 3.6 over 2 10^6 values). A GPU's differ from these by
-/// as much again.
+/// Error of each against the same map in f64: below 4 ulp (measured 3.6 over 2 10^6 values). A GPU's differ from these
+/// by as much again.
 pub fn box_muller(r: [u32; 2]) -> [f32; 2] {
     let radius = radius(r[0]);
     let t = ((r[1] << 2 >> 9) as f32 + 0.5) * EPS_23 - 0.5;
@@ -53,11 +53,11 @@ const COS: [f32; 5] = [1.0, -1.2337005, 0.25366917, -0.020859936, 0.000903363];
 /// |z| = -Phi^-1(q),   q = (2 (r mod 2^31) + 1) 2^-33,   sign from the upper bit of r
 /// ```
 ///
-/// `q` is normalised by its leading zeros, `y = -log2 q` is a polynomial of degree 8 on an octave of `q`, and `|z|` one of
-/// degree 7 on an octave of `y`, in fixed point. The result is rounded to 24 bits in integers, so that its conversion
-/// to f32 is exact.
+/// `q` is normalised by its leading zeros, `y = -log2 q` is a polynomial of degree 8 on an octave of `q`, and `|z|` one
+/// of degree 7 on an octave of `y`, in fixed point. The result is rounded to 24 bits in integers, so that its
+/// conversion to f32 is exact.
 ///
-/// Error: `|z - Phi^-1| <= 2^-21` for every word, tails included (measured 2^-21.2 over 3 10^6 words, the outer 2^20 among them).
+/// Error: `|z - Phi^-1| <= 2^-21`, tails included (measured 2^-21.2 over 3 10^6 words, all of the outer 2^20 among them).
 /// Largest value: 6.338. The law is symmetric to the bit: its mean is 0.
 ///
 /// # Example
