@@ -97,7 +97,9 @@ impl Inner {
             }
             Op::Concat { .. } if args.len() == 1 => Some(Simpler::Same(args[0])),
             Op::MatMul | Op::Stencil { .. } | Op::ScatterAdd => {
-                let zero = args.iter().any(|&a| self.constant(a) == Some(0.0) && self.nodes[a.index()].dtype == dtype);
+                // The second argument of scatter_add is where, not what.
+                let factors = if matches!(op, Op::ScatterAdd) { &args[..1] } else { args };
+                let zero = factors.iter().any(|&a| self.constant(a) == Some(0.0));
                 zero.then_some(Simpler::Full(0.0))
             }
             Op::Gather => value(0).map(Simpler::Full),

@@ -31,7 +31,7 @@ mod scalar;
 mod shape;
 mod var;
 
-pub use eval::{Feeds, Value};
+pub use eval::{Feed, Feeds, Value};
 pub use key::Key;
 pub use op::{Binary, Boundary, Compare, Draw, NormalMode, Op, Tap, Unary};
 pub use ops::Axes;
