@@ -8,10 +8,9 @@ use crate::error::{Error, Result};
 use crate::graph::{Binary, Compare, DType, Graph, Node, NodeId, Op, Unary, Var};
 
 /// Tangent of `node`, whose own id is `id`, from those of its arguments.
-#[track_caller]
 pub(super) fn tangent<'g>(g: &'g Graph, id: NodeId, node: &Node, t: &[Option<Var<'g>>]) -> Result<Option<Var<'g>>> {
     let arg = |i: usize| g.var(node.args[i]);
-    let same_op = |t: Var<'g>| g.push(node.op.clone(), vec![t.id()], node.shape.clone(), node.dtype, t.site());
+    let same_op = |t: Var<'g>| g.push(node.op.clone(), vec![t.id()], node.shape.clone(), node.dtype, node.site);
     let zero_or = |i: usize| t[i].unwrap_or_else(|| arg(i).zeros_like());
     if t.iter().all(Option::is_none) && !is_switch(node) {
         return Ok(None);
@@ -58,7 +57,6 @@ pub(super) fn tangent<'g>(g: &'g Graph, id: NodeId, node: &Node, t: &[Option<Var
 }
 
 /// Derivative of an element-wise function `y = f(x)`, or nothing where it is zero.
-#[track_caller]
 pub(super) fn slope<'g>(f: Unary, x: Var<'g>, y: Var<'g>, node: &Node) -> Option<Var<'g>> {
     let one = || x.zeros_like() + 1.0;
     Some(match f {
@@ -80,7 +78,6 @@ pub(super) fn slope<'g>(f: Unary, x: Var<'g>, y: Var<'g>, node: &Node) -> Option
     })
 }
 
-#[track_caller]
 fn binary<'g>(
     f: Binary,
     a: Var<'g>,
@@ -104,7 +101,6 @@ fn binary<'g>(
 }
 
 /// 1 where `a > b`, 0 where `a < b`, and 1/2 at a tie, so that exchanging the two changes nothing.
-#[track_caller]
 fn between<'g>(a: Var<'g>, b: Var<'g>, node: &Node) -> Var<'g> {
     let less = |a: Var<'g>, b: Var<'g>| {
         let args = vec![a.id(), b.id()];
@@ -129,13 +125,12 @@ pub(super) fn is_switch(node: &Node) -> bool {
     matches!(node.op, Op::StopGrad) && node.dtype == DType::Bool
 }
 
-fn second_derivative_of_a_switch(node: &Node) -> Error {
+pub(super) fn second_derivative_of_a_switch(node: &Node) -> Error {
     let why = "a second derivative is zero beside the kink and infinite on it, and the zero would be silent; use softplus \
                or silu, or, where the pieces of a select join smoothly, build its condition from .stop_grad()";
     Error::NotDifferentiable { op: "kink of relu, max, min, abs or select", why: why.into(), at: Some(node.site) }
 }
 
-#[track_caller]
 pub(super) fn add<'g>(a: Option<Var<'g>>, b: Option<Var<'g>>) -> Option<Var<'g>> {
     match (a, b) {
         (Some(a), Some(b)) => Some(a + b),

@@ -6,7 +6,7 @@ use super::jvp::{add, is_switch, tangent};
 use super::transpose::{Cotangent, transpose};
 use crate::error::Result;
 use crate::graph::{DType, Graph, Node, NodeId, Op, Shape, Var};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// The arguments through which a value depends on real numbers.
 ///
@@ -49,10 +49,23 @@ pub(super) fn path(g: &Graph, to: &[NodeId], from: &[NodeId]) -> Vec<NodeId> {
     (0..depends.len()).filter(|&i| depends[i]).map(|i| NodeId((first.index() + i) as u32)).collect()
 }
 
+/// Whether `y` depends on `source` by a way that does not lead through `x`.
+pub(super) fn leads_around(y: Var<'_>, source: Var<'_>, x: Var<'_>) -> bool {
+    let (g, mut seen, mut stack) = (y.graph(), HashSet::new(), vec![y.id()]);
+    while let Some(id) = stack.pop() {
+        if id == source.id() && id != x.id() {
+            return true;
+        }
+        if id > source.id() && id != x.id() && seen.insert(id) {
+            stack.extend(active_args(g, &g.node(id)));
+        }
+    }
+    false
+}
+
 /// Tangents of all nodes between the seeds and `ys`; a node that is missing has the tangent zero.
 ///
 /// A seed adds to what the others bring, so the result is the sum of the derivatives along each seed.
-#[track_caller]
 pub(super) fn forward<'g>(ys: &[Var<'g>], seeds: &[(Var<'g>, Var<'g>)]) -> Result<HashMap<NodeId, Var<'g>>> {
     let mut tangents = HashMap::new();
     let Some(g) = ys.first().map(|y| y.graph()) else { return Ok(tangents) };
@@ -66,7 +79,8 @@ pub(super) fn forward<'g>(ys: &[Var<'g>], seeds: &[(Var<'g>, Var<'g>)]) -> Resul
     for id in path(g, &to, &from) {
         let node = g.node(id);
         let of_args: Vec<_> = node.args.iter().map(|a| tangents.get(a).copied()).collect();
-        let total = add(seeded.get(&id).copied(), tangent(g, id, &node, &of_args)?);
+        let sum = || tangent(g, id, &node, &of_args).map(|t| add(seeded.get(&id).copied(), t));
+        let total = g.built_at(node.site, sum)?;
         if let Some(t) = total.filter(|t| !t.is_zero()) {
             tangents.insert(id, t);
         }
@@ -75,13 +89,12 @@ pub(super) fn forward<'g>(ys: &[Var<'g>], seeds: &[(Var<'g>, Var<'g>)]) -> Resul
 }
 
 /// Transpose a linear map: cotangents of the `inputs` from those of the outputs, which are linear in the inputs.
-#[track_caller]
 pub(super) fn backward<'g>(outputs: &[(Var<'g>, Var<'g>)], inputs: &[Var<'g>]) -> Result<Vec<Option<Var<'g>>>> {
     let Some(g) = inputs.first().map(|x| x.graph()) else { return Ok(vec![]) };
     let ids = |vars: &mut dyn Iterator<Item = Var<'g>>| vars.map(|v| v.id()).collect::<Vec<_>>();
     let from = ids(&mut inputs.iter().copied());
     let nodes = path(g, &ids(&mut outputs.iter().map(|o| o.0)), &from);
-    let linear: std::collections::HashSet<_> = nodes.iter().copied().collect();
+    let linear: HashSet<_> = nodes.iter().copied().collect();
     let mut pending: HashMap<NodeId, Cotangent<'g>> = HashMap::new();
     for &(output, ct) in outputs {
         pending.entry(output.id()).or_default().add(ct);
@@ -89,14 +102,14 @@ pub(super) fn backward<'g>(outputs: &[(Var<'g>, Var<'g>)], inputs: &[Var<'g>]) -
     let mut found: HashMap<NodeId, Var<'g>> = HashMap::new();
     for &id in nodes.iter().rev() {
         let node = g.node(id);
-        let Some(ct) = pending.remove(&id).and_then(|ct| ct.total(&node.shape)).filter(|ct| !ct.is_zero()) else {
-            continue;
-        };
+        let ct = pending.remove(&id).and_then(|ct| g.built_at(node.site, || ct.total(&node.shape)));
+        let Some(ct) = ct.filter(|ct| !ct.is_zero()) else { continue };
         if from.contains(&id) {
             found.insert(id, ct);
         }
         for (k, arg) in node.args.iter().enumerate().filter(|(_, arg)| linear.contains(arg)) {
-            transpose(g, id, &node, k, ct, pending.entry(*arg).or_default())?;
+            let to = pending.entry(*arg).or_default();
+            g.built_at(node.site, || transpose(g, id, &node, k, ct, to))?;
         }
     }
     Ok(inputs.iter().map(|x| found.get(&x.id()).copied()).collect())
@@ -109,7 +122,6 @@ pub(super) fn placeholder<'g>(x: Var<'g>) -> Var<'g> {
 }
 
 /// `a @ b`, without a matrix product where one side is one constant everywhere or the inner length is 1.
-#[track_caller]
 pub(super) fn product<'g>(a: Var<'g>, b: Var<'g>) -> Var<'g> {
     let (g, n, m) = (a.graph(), a.shape()[0], b.shape()[1]);
     if a.shape()[1] == 1 {
@@ -123,7 +135,6 @@ pub(super) fn product<'g>(a: Var<'g>, b: Var<'g>) -> Var<'g> {
 }
 
 /// Transpose of a matrix; of a vector it is a reshape.
-#[track_caller]
 pub(super) fn transposed<'g>(v: Var<'g>) -> Var<'g> {
     match v.shape()[..] {
         [n, m] if n == 1 || m == 1 => v.reshape([m, n]),
@@ -132,7 +143,6 @@ pub(super) fn transposed<'g>(v: Var<'g>) -> Var<'g> {
 }
 
 /// Sum over one axis, which stays with length 1.
-#[track_caller]
 pub(super) fn sum_kept<'g>(v: Var<'g>, axis: usize) -> Var<'g> {
     let mut kept = v.shape().to_vec();
     if kept[axis] == 1 {
@@ -143,7 +153,6 @@ pub(super) fn sum_kept<'g>(v: Var<'g>, axis: usize) -> Var<'g> {
 }
 
 /// `v.slice(start, len)`, looked up in the parts where `v` is made of slices and paddings itself.
-#[track_caller]
 pub(super) fn slice_of<'g>(v: Var<'g>, start: &[usize], len: &Shape) -> Var<'g> {
     try_slice(v, start, len, 16).unwrap_or_else(|| v.slice(start, len))
 }

@@ -41,10 +41,18 @@
 //! To any node. A view of a variable (`reshape`, `permute`, `slice`, a minus sign) is a name for its elements:
 //! `grad(u, theta.narrow(0, 0, 10))` is the first ten entries of `grad(u, theta)`, whichever other views `u` reads.
 
+mod block;
 mod jvp;
+mod laplace;
 mod linear;
 mod names;
+mod per_sample;
+mod stack;
+mod trace;
 mod transpose;
+
+pub use per_sample::{PerSample, per_sample};
+pub use trace::{Estimate, Trace, divergence, estimate_divergence, estimate_laplacian, laplacian};
 
 use crate::error::{Error, Result};
 use crate::graph::{DType, Shape, Var};
@@ -82,7 +90,7 @@ pub fn jvps<'g>(ys: &[Var<'g>], seeds: &[(Var<'g>, Var<'g>)]) -> Result<Vec<Var<
     for &(x, t) in seeds {
         let name = Name::of(x)?;
         same_shape("jvp", t, &x.shape())?;
-        sources.push((name.source, name.to_source(t)));
+        sources.push((name.source, x.graph().built_at(x.site(), || name.to_source(t))));
     }
     valid(ys)?;
     let tangents = linear::forward(ys, &sources)?;
@@ -140,7 +148,8 @@ pub fn vjps<'g>(outputs: &[(Var<'g>, Var<'g>)], xs: &[Var<'g>]) -> Result<Vec<Va
     for (x, name) in xs.iter().zip(&names) {
         let at = sources.iter().position(|s| s.id() == name.source.id());
         let ct = at.and_then(|i| cts[i]);
-        out.push(ct.map_or_else(|| x.zeros_like(), |ct| name.from_source(ct)));
+        let own = ct.map(|ct| x.graph().built_at(x.site(), || name.from_source(ct)));
+        out.push(own.unwrap_or_else(|| x.zeros_like()));
     }
     Ok(out)
 }

@@ -3,7 +3,7 @@
 //! Views are simplified away as a graph grows (`x.t().t()` is `x`), so a path can lead around a view. A view of a
 //! variable is therefore a *name for its elements*: a derivative with respect to it is one with respect to them.
 
-use super::linear::slice_of;
+use super::linear::{leads_around, slice_of};
 use super::transpose::inverse;
 use crate::error::{Error, Result};
 use crate::graph::{DType, Node, Op, Unary, Var};
@@ -44,8 +44,13 @@ impl<'g> Name<'g> {
         }
     }
 
+    /// Whether `x` is a view and `y` reads what it names past it, so that tangents of `x` alone would miss something.
+    pub(super) fn is_passed_by(y: Var<'g>, x: Var<'g>) -> Result<bool> {
+        let name = Name::of(x)?;
+        Ok(!name.views.is_empty() && leads_around(y, name.source, x))
+    }
+
     /// The source's tangent from the variable's.
-    #[track_caller]
     pub(super) fn to_source(&self, mut t: Var<'g>) -> Var<'g> {
         for (node, arg) in &self.views {
             t = match &node.op {
@@ -59,7 +64,6 @@ impl<'g> Name<'g> {
     }
 
     /// The variable's cotangent from the source's.
-    #[track_caller]
     pub(super) fn from_source(&self, mut ct: Var<'g>) -> Var<'g> {
         for (node, _) in self.views.iter().rev() {
             ct = match &node.op {

@@ -13,13 +13,11 @@ pub(super) struct Cotangent<'g> {
 }
 
 impl<'g> Cotangent<'g> {
-    #[track_caller]
     pub(super) fn add(&mut self, ct: Var<'g>) {
         self.sum = super::jvp::add(self.sum, Some(ct));
     }
 
-    #[track_caller]
-    fn add_box(&mut self, start: &[usize], ct: Var<'g>) {
+    pub(super) fn add_box(&mut self, start: &[usize], ct: Var<'g>) {
         let same = self.boxes.iter_mut().find(|(at, old)| at == start && old.shape() == ct.shape());
         match same {
             Some((_, old)) => *old = *old + ct,
@@ -28,14 +26,12 @@ impl<'g> Cotangent<'g> {
     }
 
     /// The sum, for a node of this shape.
-    #[track_caller]
     pub(super) fn total(self, shape: &Shape) -> Option<Var<'g>> {
         super::jvp::add(self.sum, assemble(self.boxes, shape))
     }
 }
 
 /// A tensor with these boxes in it and zeros elsewhere: a concatenation if they follow one another along one axis.
-#[track_caller]
 fn assemble<'g>(mut boxes: Vec<(Vec<usize>, Var<'g>)>, shape: &Shape) -> Option<Var<'g>> {
     boxes.sort_by(|a, b| a.0.cmp(&b.0));
     if boxes.len() > 1 {
@@ -50,7 +46,6 @@ fn assemble<'g>(mut boxes: Vec<(Vec<usize>, Var<'g>)>, shape: &Shape) -> Option<
     sum
 }
 
-#[track_caller]
 fn join<'g>(boxes: &[(Vec<usize>, Var<'g>)], shape: &Shape) -> Option<Var<'g>> {
     let is_partial = |i: &usize| boxes.iter().any(|(_, ct)| ct.shape()[*i] != shape[*i]);
     let mut partial = (0..shape.len()).filter(is_partial);
@@ -79,7 +74,6 @@ fn join<'g>(boxes: &[(Vec<usize>, Var<'g>)], shape: &Shape) -> Option<Var<'g>> {
 }
 
 /// Give to argument `k` of the linear `node` its share of the node's cotangent.
-#[track_caller]
 pub(super) fn transpose<'g>(
     g: &'g Graph,
     id: NodeId,
@@ -131,7 +125,6 @@ pub(super) fn transpose<'g>(
 }
 
 /// Sum each row's cotangent into the row it was read from. Indices are clamped as reading clamps them.
-#[track_caller]
 fn gather<'g>(ct: Var<'g>, index: Var<'g>, from: &Shape) -> Var<'g> {
     let count = index.shape().numel();
     let mut rows = from.to_vec();
@@ -141,7 +134,6 @@ fn gather<'g>(ct: Var<'g>, index: Var<'g>, from: &Shape) -> Var<'g> {
 }
 
 /// The transpose of a broadcast from `shape`.
-#[track_caller]
 fn sum_to<'g>(ct: Var<'g>, shape: &Shape) -> Var<'g> {
     let wide = ct.shape();
     let new = wide.len() - shape.len();

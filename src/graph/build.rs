@@ -10,6 +10,7 @@ impl Graph {
     /// The caller has checked the shapes; the methods of [`Var`] do.
     pub(crate) fn push(&self, op: Op, mut args: Vec<NodeId>, shape: Shape, dtype: DType, site: Site) -> Var<'_> {
         let mut inner = self.inner.borrow_mut();
+        let site = inner.site.unwrap_or(site);
         if args.iter().any(|&a| matches!(inner.nodes[a.index()].op, Op::Invalid)) {
             let id = inner.intern(Op::Invalid, vec![], Shape::default(), DType::F32, site);
             return Var::new(self, id);

@@ -83,6 +83,8 @@ struct Inner {
     ids: HashMap<(Op, Vec<NodeId>, Shape, DType), NodeId>,
     inputs: Vec<NodeId>,
     errors: Vec<Error>,
+    /// Stands in for the caller's line while a pass makes nodes on behalf of another node.
+    site: Option<Site>,
 }
 
 impl Graph {
@@ -208,6 +210,14 @@ impl Graph {
             }
         }
         (0..inner.nodes.len() as u32).map(NodeId).filter(|id| seen[id.index()]).collect()
+    }
+
+    /// Let nodes that `make` builds carry this line: a derivative is blamed on the line it is the derivative of.
+    pub(crate) fn built_at<T>(&self, site: Site, make: impl FnOnce() -> T) -> T {
+        let outer = self.inner.borrow_mut().site.replace(site);
+        let made = make();
+        self.inner.borrow_mut().site = outer;
+        made
     }
 
     /// Remember a mistake and stand an invalid node in for the value.

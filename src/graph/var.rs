@@ -125,8 +125,8 @@ impl<'g> Var<'g> {
             let want = "axes that are equal or 1, aligned from the last".into();
             return self.mismatch(op.name(), format!("{a} and {b}"), want, site);
         };
-        let args = [self, other].map(|v| v.broadcast_to(&shape).id);
-        self.graph.push(op, args.to_vec(), shape, dtype, site)
+        let args = vec![self.broadcast_to(&shape).id, other.broadcast_to(&shape).id];
+        self.graph.push(op, args, shape, dtype, site)
     }
 
     pub(super) fn mismatch(self, op: &'static str, got: String, want: String, site: Site) -> Var<'g> {
@@ -172,8 +172,8 @@ impl<'g> Var<'g> {
             let want = "axes that are equal or 1, aligned from the last".into();
             return self.mismatch("select", format!("{c}, {a} and {b}"), want, site);
         };
-        let args = [self, yes, no].map(|v| v.broadcast_to(&shape).id);
-        self.graph.push(Op::Select, args.to_vec(), shape, yes.dtype(), site)
+        let args = vec![self.broadcast_to(&shape).id, yes.broadcast_to(&shape).id, no.broadcast_to(&shape).id];
+        self.graph.push(Op::Select, args, shape, yes.dtype(), site)
     }
 
     /// Smaller of two.
