@@ -2,6 +2,7 @@
 
 use ergodic::Error;
 use ergodic::graph::{Binary, Boundary, DType, Feed, Feeds, Graph, Shape, Tap, Unary, Value, Var};
+use ergodic::random::RngKey;
 
 /// Values of one output of a graph whose inputs are named in order.
 fn eval(y: Var<'_>, feeds: &Feeds) -> Value {
@@ -341,4 +342,46 @@ fn a_chain_of_a_hundred_thousand_nodes_evaluates_without_recursion() {
     }
     // Fixed point 1, error halved each time.
     assert_eq!(eval(x, &Feeds::new().tensor("x", 5.0)).data, [1.0]);
+}
+
+#[test]
+fn draws_are_those_of_the_host_key_at_row_component_and_step() {
+    let g = Graph::new();
+    let key = g.key("noise");
+    let host = RngKey::new(11);
+    let shape = [3, 2, 5]; // ten components a walker: two blocks and a half
+    let draws = [key.bits(shape), key.uniform(shape), key.normal(shape), key.normal_exact(shape)];
+    let values = g.eval_f64(&draws, &Feeds::new().key("noise", host).step(9)).unwrap_or_else(|e| panic!("{e}"));
+    for i in 0..30 {
+        let (walker, c) = (i as u32 / 10, i as u32 % 10);
+        assert_eq!(values[0].data[i], f64::from(host.bits(walker, c, 9)));
+        // Uniforms have 23 bits, so the f32 one is exact. Normals in f32 are 4 ulp from their f64 meaning (their docs).
+        assert_eq!(values[1].data[i], f64::from(host.uniform(walker, c, 9)));
+        let (normal, in_f32) = (values[2].data[i], f64::from(host.normal(walker, c, 9)));
+        assert!((normal - in_f32).abs() <= 4.0 * f64::from(f32::EPSILON) * normal.abs(), "{normal} {in_f32}");
+        assert_eq!(values[3].data[i], f64::from(host.normal_exact(walker, c, 9)));
+    }
+}
+
+#[test]
+fn a_scalar_draw_is_component_0_of_walker_0_and_steps_differ() {
+    let g = Graph::new();
+    let draw = g.key("noise").fold_in(3).uniform([]);
+    let host = RngKey::new(2);
+    let at = |step| eval(draw, &Feeds::new().key("noise", host).step(step)).data[0];
+    assert_eq!(at(5), f64::from(host.fold_in(3).uniform(0, 0, 5)));
+    assert_ne!(at(5), at(6));
+    assert_ne!(at(5), f64::from(host.uniform(0, 0, 5)));
+}
+
+#[test]
+fn normals_have_zero_mean_and_unit_variance() {
+    let g = Graph::new();
+    let xi = g.key("noise").normal([1000, 100]);
+    let data = eval(xi, &Feeds::new().key("noise", RngKey::new(4))).data;
+    let (n, mean) = (data.len() as f64, data.iter().sum::<f64>() / data.len() as f64);
+    let var = data.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / n;
+    // Five standard errors: one false alarm in 1.7e6, and the key is fixed.
+    assert!(mean.abs() < 5.0 / n.sqrt(), "mean {mean}");
+    assert!((var - 1.0).abs() < 5.0 * (2.0 / n).sqrt(), "variance {var}");
 }
