@@ -90,7 +90,7 @@ pub fn jvps<'g>(ys: &[Var<'g>], seeds: &[(Var<'g>, Var<'g>)]) -> Result<Vec<Var<
     for &(x, t) in seeds {
         let name = Name::of(x)?;
         same_shape("jvp", t, &x.shape())?;
-        sources.push((name.source, x.graph().built_at(x.site(), || name.to_source(t))));
+        sources.push((name.source, x.graph().built_at(x.site(), || name.pushed_to_source(t))));
     }
     valid(ys)?;
     let tangents = linear::forward(ys, &sources)?;
@@ -148,7 +148,7 @@ pub fn vjps<'g>(outputs: &[(Var<'g>, Var<'g>)], xs: &[Var<'g>]) -> Result<Vec<Va
     for (x, name) in xs.iter().zip(&names) {
         let at = sources.iter().position(|s| s.id() == name.source.id());
         let ct = at.and_then(|i| cts[i]);
-        let own = ct.map(|ct| x.graph().built_at(x.site(), || name.from_source(ct)));
+        let own = ct.map(|ct| x.graph().built_at(x.site(), || name.pulled_to(ct)));
         out.push(own.unwrap_or_else(|| x.zeros_like()));
     }
     Ok(out)
@@ -238,3 +238,7 @@ fn same_shape(op: &'static str, v: Var<'_>, shape: &Shape) -> Result<()> {
 fn valid(ys: &[Var<'_>]) -> Result<()> {
     ys.iter().filter(|y| y.is_invalid()).try_for_each(|y| y.graph().check())
 }
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/autodiff.md")]
+mod guide {}

@@ -51,7 +51,7 @@ impl<'g> Name<'g> {
     }
 
     /// The source's tangent from the variable's.
-    pub(super) fn to_source(&self, mut t: Var<'g>) -> Var<'g> {
+    pub(super) fn pushed_to_source(&self, mut t: Var<'g>) -> Var<'g> {
         for (node, arg) in &self.views {
             t = match &node.op {
                 Op::Reshape => t.reshape(arg.shape()),
@@ -64,7 +64,7 @@ impl<'g> Name<'g> {
     }
 
     /// The variable's cotangent from the source's.
-    pub(super) fn from_source(&self, mut ct: Var<'g>) -> Var<'g> {
+    pub(super) fn pulled_to(&self, mut ct: Var<'g>) -> Var<'g> {
         for (node, _) in self.views.iter().rev() {
             ct = match &node.op {
                 Op::Reshape => ct.reshape(&node.shape),

@@ -34,10 +34,8 @@ impl<'g> Cotangent<'g> {
 /// A tensor with these boxes in it and zeros elsewhere: a concatenation if they follow one another along one axis.
 fn assemble<'g>(mut boxes: Vec<(Vec<usize>, Var<'g>)>, shape: &Shape) -> Option<Var<'g>> {
     boxes.sort_by(|a, b| a.0.cmp(&b.0));
-    if boxes.len() > 1 {
-        if let Some(joined) = join(&boxes, shape) {
-            return Some(joined);
-        }
+    if let Some(joined) = join(&boxes, shape) {
+        return Some(joined);
     }
     let mut sum = None;
     for (start, ct) in boxes {
@@ -47,6 +45,9 @@ fn assemble<'g>(mut boxes: Vec<(Vec<usize>, Var<'g>)>, shape: &Shape) -> Option<
 }
 
 fn join<'g>(boxes: &[(Vec<usize>, Var<'g>)], shape: &Shape) -> Option<Var<'g>> {
+    if boxes.len() < 2 {
+        return None;
+    }
     let is_partial = |i: &usize| boxes.iter().any(|(_, ct)| ct.shape()[*i] != shape[*i]);
     let mut partial = (0..shape.len()).filter(is_partial);
     let (axis, None) = (partial.next()?, partial.next()) else { return None };
@@ -124,13 +125,12 @@ pub(super) fn transpose<'g>(
     Ok(())
 }
 
-/// Sum each row's cotangent into the row it was read from. Indices are clamped as reading clamps them.
+/// Sum each row's cotangent into the row it was read from; both clamp their indices.
 fn gather<'g>(ct: Var<'g>, index: Var<'g>, from: &Shape) -> Var<'g> {
     let count = index.shape().numel();
     let mut rows = from.to_vec();
-    let last = rows[0].saturating_sub(1) as u32;
     rows[0] = count;
-    ct.reshape(rows).scatter_add(index.reshape([count]).min(last), from[0])
+    ct.reshape(rows).scatter_add(index.reshape([count]), from[0])
 }
 
 /// The transpose of a broadcast from `shape`.
