@@ -158,7 +158,7 @@ pub enum Error {
         step: u64,
     },
     /// A preset, flag or option that cannot be used.
-    #[error("{}:{line}: {field}: {why}", .file.display())]
+    #[error("{}: {field}: {why}", place(.file, *.line))]
     Config {
         /// The file, or `--set`.
         file: PathBuf,
@@ -246,6 +246,10 @@ fn adapter_hint(seen: &[String]) -> &'static str {
     } else {
         "name one of these, or ask for `best` or `software`"
     }
+}
+
+fn place(file: &std::path::Path, line: usize) -> String {
+    if line == 0 { file.display().to_string() } else { format!("{}:{line}", file.display()) }
 }
 
 fn built_at(at: &Option<Site>) -> String {
