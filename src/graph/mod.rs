@@ -27,14 +27,18 @@ mod key;
 mod op;
 mod ops;
 mod print;
+mod rows;
 mod scalar;
 mod shape;
+mod substitute;
 mod var;
 
 pub use eval::{Feed, Feeds, Value};
 pub use key::Key;
 pub use op::{Binary, Boundary, Compare, Draw, NormalMode, Op, Tap, Unary};
 pub use ops::Axes;
+pub use print::Printed;
+pub use rows::Dependence;
 pub use scalar::{binary_f64, compare_f64, unary_f64};
 pub use shape::{DType, Shape};
 pub use var::{IntoVar, Var};
