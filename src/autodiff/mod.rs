@@ -55,7 +55,7 @@ pub use per_sample::{PerSample, per_sample};
 pub use trace::{Estimate, Trace, divergence, estimate_divergence, estimate_laplacian, laplacian};
 
 use crate::error::{Error, Result};
-use crate::graph::{DType, Shape, Var};
+use crate::graph::{DType, Dependence, Shape, Var};
 use names::Name;
 
 /// Directional derivative of `y` at `x` along `t`: the Jacobian times `t`, in the shape of `y`.
@@ -219,8 +219,7 @@ pub fn grads<'g>(y: Var<'g>, xs: &[Var<'g>]) -> Result<Vec<Var<'g>>> {
 
 /// Refuse if a row of `y` depends on another row of `x`.
 fn rowwise<'g>(y: Var<'g>, x: Var<'g>) -> Result<()> {
-    let _ = (y, x);
-    Ok(())
+    y.graph().check_rowwise(y, x, Dependence::Derivative)
 }
 
 fn same_shape(op: &'static str, v: Var<'_>, shape: &Shape) -> Result<()> {
