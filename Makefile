@@ -1,0 +1,28 @@
+# Everything here is cargo and a shell script. On Windows and macOS cargo alone does.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+.PHONY: help demo test lint doc vulkan rust
+.DEFAULT_GOAL := help
+
+help: ## List these targets
+	@grep -hE '^[a-z]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/'
+
+demo: rust vulkan ## Train an energy of real digits and weigh its modes; more flags with ARGS='--seed 2'
+	cargo run --locked --release --example ebm_mnist -- $(ARGS)
+
+test: rust vulkan ## Run every test: unit, integration, documentation; examples are compiled
+	cargo test --locked --no-fail-fast
+
+lint: rust ## Formatting, clippy with and without default features, documentation; no warning passes
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --all-targets --no-default-features -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps
+
+doc: rust ## Build the documentation and open it
+	cargo doc --locked --no-deps --open
+
+vulkan:
+	@scripts/ensure-vulkan.sh
+
+rust:
+	@scripts/ensure-rust.sh
