@@ -126,9 +126,8 @@ impl Built<'_> {
     fn moved(&self, h: f64) -> Point {
         let n = self.xs.len();
         let mut at = self.at.clone();
-        for i in 0..n {
-            let t = self.at[n + i].1.clone();
-            at[i].1.iter_mut().zip(t).for_each(|(x, t)| *x += h * t);
+        for ((_, x), (_, t)) in at.iter_mut().zip(&self.at[n..2 * n]) {
+            x.iter_mut().zip(t).for_each(|(x, t)| *x += h * t);
         }
         at
     }

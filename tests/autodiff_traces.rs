@@ -243,3 +243,65 @@ fn exact_laplacian_holds_no_random_numbers() {
     let lap = laplacian(x.sin().sum(1), x, Trace::Exact).unwrap();
     assert_eq!(count(&[lap], |op| matches!(op, Op::Random(_))), 0);
 }
+
+#[test]
+fn what_cannot_be_stacked_goes_one_direction_at_a_time() {
+    // Walkers along axis 1 on the way, and an exponent that moves with x: no rule side by side, the same answer.
+    let (n, d) = (4, 3);
+    let g = Graph::new();
+    let (x, w) = (g.input("x", [n, d]), g.input("w", [d, d]));
+    let field = w.matmul(x.t()).sin().t();
+    let beside = x.matmul(w.t()).sin();
+    let power = (x.square() + 1.0).pow(x).sum(1);
+    let same = ((x.square() + 1.0).log() * x).exp().sum(1);
+    let key = g.key("probes");
+    let probes = Trace::Hutchinson { key, probes: 3 };
+    let pairs = [
+        (divergence(field, x, Trace::Exact), divergence(beside, x, Trace::Exact)),
+        (divergence(field, x, probes), divergence(beside, x, probes)),
+        (laplacian((field * x).sum(1), x, Trace::Exact), laplacian((beside * x).sum(1), x, Trace::Exact)),
+        (laplacian(power, x, Trace::Exact), laplacian(same, x, Trace::Exact)),
+    ];
+    let mut draw = Seeded(12);
+    let (x, w) = (draw.vec(n * d, -1.0, 1.0), draw.vec(d * d, -1.0, 1.0));
+    let feeds = Feeds::new().tensor("x", x).tensor("w", w).key("probes", RngKey::new(3));
+    for (i, (one, stacked)) in pairs.into_iter().enumerate() {
+        let got = g.eval_f64(&[one.unwrap(), stacked.unwrap()], &feeds).unwrap();
+        assert_close(&got[0].data, &got[1].data, 1e-13, &format!("pair {i}"));
+    }
+}
+
+#[test]
+fn no_walkers_and_one_walker_have_traces() {
+    for n in [0, 1, 2] {
+        let g = Graph::new();
+        let x = g.input("x", [n, 3]);
+        let u = (x.matmul(g.input("w", [3, 2])).tanh() * 2.0).sum(1);
+        let traces =
+            [laplacian(u, x, Trace::Exact).unwrap(), divergence(grad(u, x).unwrap(), x, Trace::Exact).unwrap()];
+        let mut draw = Seeded(1);
+        let at = vec![("x".to_string(), draw.vec(3 * n, -1.0, 1.0)), ("w".to_string(), draw.vec(6, -1.0, 1.0))];
+        let got = values(&traces, &at);
+        assert_eq!(got[0].len(), n);
+        assert_close(&got[0], &got[1], 1e-13, "walkers");
+    }
+}
+
+#[test]
+fn estimators_refuse_too_few_probes() {
+    let g = Graph::new();
+    let x = g.input("x", [2, 2]);
+    let key = g.key("probes");
+    let error = estimate_divergence(x.sin(), x, key, 1).err().unwrap().to_string();
+    assert_eq!(error, "number of probes is 1, but must be at least 2, or there is no variance");
+    assert!(divergence(x.sin(), x, Trace::Hutchinson { key, probes: 0 }).is_err());
+}
+
+#[test]
+fn fields_and_energies_of_the_wrong_shape_are_refused() {
+    let g = Graph::new();
+    let x = g.input("x", [2, 3]);
+    let message = |r: ergodic::Result<Var>| r.err().unwrap().to_string();
+    assert!(message(divergence(x.sum(1), x, Trace::Exact)).contains("got [2] at x [2, 3], want a field"));
+    assert!(message(laplacian(x, x, Trace::Exact)).contains("got [2, 3] at x [2, 3], want one value [n]"));
+}

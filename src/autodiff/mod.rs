@@ -90,6 +90,7 @@ pub fn jvps<'g>(ys: &[Var<'g>], seeds: &[(Var<'g>, Var<'g>)]) -> Result<Vec<Var<
     for &(x, t) in seeds {
         let name = Name::of(x)?;
         same_shape("jvp", t, &x.shape())?;
+        ys.iter().try_for_each(|y| name.refuse_if_ambiguous(*y))?;
         sources.push((name.source, x.graph().built_at(x.site(), || name.pushed_to_source(t))));
     }
     valid(ys)?;
@@ -139,6 +140,7 @@ pub fn vjps<'g>(outputs: &[(Var<'g>, Var<'g>)], xs: &[Var<'g>]) -> Result<Vec<Va
     }
     valid(&ys)?;
     for name in &names {
+        ys.iter().try_for_each(|y| name.refuse_if_ambiguous(*y))?;
         if sources.iter().all(|s| s.id() != name.source.id()) {
             sources.push(name.source);
         }

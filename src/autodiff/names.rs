@@ -50,6 +50,18 @@ impl<'g> Name<'g> {
         Ok(!name.views.is_empty() && leads_around(y, name.source, x))
     }
 
+    /// Refuse a repeated variable that `y` also reads past the repetition: repetitions of repetitions are simplified
+    /// past it, so its own derivative cannot be told from that of what it repeats.
+    pub(super) fn refuse_if_ambiguous(&self, y: Var<'g>) -> Result<()> {
+        let g = y.graph();
+        let node = g.node(self.source.id());
+        if matches!(node.op, Op::Broadcast) && leads_around(y, g.var(node.args[0]), self.source) {
+            let why = "what this repeats is also read elsewhere; differentiate with respect to that instead";
+            return Err(Error::NotDifferentiable { op: "broadcast", why: why.into(), at: Some(node.site) });
+        }
+        Ok(())
+    }
+
     /// The source's tangent from the variable's.
     pub(super) fn pushed_to_source(&self, mut t: Var<'g>) -> Var<'g> {
         for (node, arg) in &self.views {
