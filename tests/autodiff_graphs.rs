@@ -139,3 +139,29 @@ fn shapes_and_types_that_do_not_fit_are_refused() {
     assert!(message(grad(x.sum_all(), g.full(1.0, [3]))).contains("use an input"));
     assert!(message(grad(x + g.input("bad", [7]), x)).contains("shape mismatch in `add`"), "the first mistake is told");
 }
+
+#[test]
+fn rows_that_mix_are_refused_by_the_name_of_the_operation() {
+    let g = Graph::new();
+    let x = g.input("x", [3, 2]);
+    let centred = x - x.mean(0);
+    let error = grad(centred.square().sum(1), x).err().unwrap().to_string();
+    assert!(error.starts_with("`sum` mixes rows") && error.contains("tests/autodiff_graphs.rs"), "{error}");
+    assert!(grad(centred.square().sum_all(), x).is_ok());
+    // Frozen, the mean moves nothing.
+    assert!(grad((x - x.mean(0).stop_grad()).square().sum(1), x).is_ok());
+}
+
+#[test]
+fn rows_that_mix_past_a_view_are_refused() {
+    let g = Graph::new();
+    let flat = g.input("x", [6]);
+    let x = flat.reshape([3, 2]);
+    let alone = x.reshape([3, 1, 2]).square().sum([1, 2]); // reads `flat`: x is simplified away
+    let error = grad(alone, x).err().unwrap().to_string();
+    assert!(error.contains("x is a view of [6], read past the view"), "{error}");
+    let square = g.input("square", [3, 2, 1]);
+    let x = square.reshape([3, 2]);
+    assert!(grad(x.reshape([3, 1, 2]).square().sum([1, 2]), x).is_ok());
+    assert!(grad(square.sum([1, 2]) - square.mean_all(), x).err().unwrap().to_string().starts_with("`sum` mixes rows"));
+}

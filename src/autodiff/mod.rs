@@ -221,7 +221,18 @@ pub fn grads<'g>(y: Var<'g>, xs: &[Var<'g>]) -> Result<Vec<Var<'g>>> {
 
 /// Refuse if a row of `y` depends on another row of `x`.
 fn rowwise<'g>(y: Var<'g>, x: Var<'g>) -> Result<()> {
-    y.graph().check_rowwise(y, x, Dependence::Derivative)
+    let g = y.graph();
+    g.check_rowwise(y, x, Dependence::Derivative)?;
+    if !Name::is_passed_by(y, x)? {
+        return Ok(());
+    }
+    // The proof for x saw only paths through this view; what the others read has the same rows or none.
+    let source = Name::of(x)?.source;
+    if source.shape().first() == x.shape().first() {
+        return g.check_rowwise(y, source, Dependence::Derivative);
+    }
+    let hint = format!("x is a view of {}, read past the view; differentiate with respect to that", source.shape());
+    Err(Error::NotRowwise { op: g.node(x.id()).op.name(), hint, at: Some(x.site()) })
 }
 
 fn same_shape(op: &'static str, v: Var<'_>, shape: &Shape) -> Result<()> {
