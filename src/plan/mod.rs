@@ -1,1 +1,28 @@
-//! Placeholder.
+//! Plans: a graph compiled ahead of time into a short list of kernel launches.
+//!
+//! Compiling goes through four steps, each a file that can be read alone:
+//!
+//! 1. `classify`: which operations can stand inside any kernel, and which need one of their own;
+//! 2. `partition`: which values lie in memory, and which kernel computes each of them;
+//! 3. `emit`: scalar WGSL for any element of any node;
+//! 4. `lower`: bindings, memory layout, and the whole text of every kernel.
+//!
+//! A [`Plan`] is data: it prints ([`Plan::report`]), it can be shared, and it holds no tensor. A [`Session`] binds it to
+//! tensors and replays it.
+//!
+//! An output that has the name of an input is that input's **next value**: it is a state, and each step leaves it in the
+//! tensor bound to the input. When a whole plan is one kernel whose rows do not mix, the kernel itself loops over the
+//! steps, with the state in registers.
+
+mod classify;
+mod compile;
+mod emit;
+mod lower;
+mod partition;
+mod report;
+mod session;
+
+pub use compile::{CompileOptions, Plan};
+pub use lower::{Dispatch, KeyPath, Role, Slot, TensorDecl};
+pub use report::Report;
+pub use session::{Bindings, Session};

@@ -1,0 +1,165 @@
+//! Compilation: from named variables to a plan.
+
+use super::lower::{Dispatch, KeyPath, TensorDecl, lower, spec};
+use super::partition::{Partition, Partitioner};
+use super::report::Report;
+use crate::error::{Error, Result};
+use crate::gpu::{Gpu, Pipeline};
+use crate::graph::{DType, Node, NodeId, Op, Var};
+use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// Choices in compiling; the default is right unless you measure otherwise.
+#[derive(Clone, Debug, Default)]
+pub struct CompileOptions {
+    /// A name for messages and debuggers.
+    pub label: String,
+}
+
+impl CompileOptions {
+    /// Options with this label.
+    pub fn labelled(label: &str) -> Self {
+        CompileOptions { label: label.into() }
+    }
+}
+
+/// A compiled graph. Cheap to clone and to share; it holds no data. See the [module](super).
+#[derive(Clone)]
+#[must_use]
+pub struct Plan {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    gpu: Gpu,
+    label: String,
+    dispatches: Vec<Dispatch>,
+    pipelines: Vec<Arc<Pipeline>>,
+    tensors: Vec<TensorDecl>,
+    keys: Vec<KeyPath>,
+    arena_words: usize,
+    cuts: Vec<(String, &'static str)>,
+}
+
+impl Plan {
+    /// Compile named outputs for a device.
+    ///
+    /// # Errors
+    /// The first mistake made while building the graph; [`Error::Shape`] if an output and the input of its name differ
+    /// in shape or type, or two outputs have one name; [`Error::BindingTooLarge`] if the intermediate values do not fit
+    /// into one binding; [`Error::LimitExceeded`] if a kernel needs more bindings than the device has;
+    /// [`Error::Shader`] if a driver refuses a kernel.
+    pub fn compile(gpu: &Gpu, outputs: &[(&str, Var<'_>)], options: &CompileOptions) -> Result<Plan> {
+        let Some((_, first)) = outputs.first() else {
+            return Err(Error::Invalid { what: "number of outputs", got: "0".into(), want: "at least 1" });
+        };
+        let graph = first.graph();
+        graph.check()?;
+        let nodes = graph.nodes();
+        check_outputs(&nodes, outputs)?;
+        let ids: Vec<_> = outputs.iter().map(|(_, var)| var.id()).collect();
+        let order = graph.reachable(&ids);
+        let named: Vec<_> = outputs.iter().map(|(name, var)| (name.to_string(), var.id())).collect();
+        let caps = gpu.caps();
+        let split_k = |id: NodeId| spec(&nodes, id, caps).split_k;
+        // The arena and the fault word take two bindings of a kernel.
+        let max_tensors = (caps.storage_bindings() as usize).saturating_sub(2);
+        let part = Partitioner { nodes: &nodes, order: &order, outputs: &ids, max_tensors, split_k: &split_k };
+        let partition = part.run();
+        let lowered = lower(&part, &partition, &named, caps)?;
+        let (needed, limit) = (lowered.arena_words as u64 * DType::BYTES, caps.limits.max_storage_buffer_binding_size);
+        if needed > limit {
+            let (name, hint) = ("intermediate values".into(), "use fewer walkers, or split them over sessions".into());
+            return Err(Error::BindingTooLarge { name, needed, limit, hint });
+        }
+        let pipelines = lowered.dispatches.iter().map(|d| gpu.pipeline(&d.source)).collect::<Result<_>>()?;
+        let inner = Inner {
+            gpu: gpu.clone(),
+            label: if options.label.is_empty() { "plan".into() } else { options.label.clone() },
+            dispatches: lowered.dispatches,
+            pipelines,
+            tensors: lowered.tensors,
+            keys: lowered.keys,
+            arena_words: lowered.arena_words,
+            cuts: describe(&nodes, &partition),
+        };
+        Ok(Plan { inner: Arc::new(inner) })
+    }
+
+    /// The device that it is compiled for.
+    pub fn gpu(&self) -> &Gpu {
+        &self.inner.gpu
+    }
+
+    /// Its name in messages and debuggers.
+    pub fn label(&self) -> &str {
+        &self.inner.label
+    }
+
+    /// Kernel launches of one step, in order.
+    pub fn dispatches(&self) -> &[Dispatch] {
+        &self.inner.dispatches
+    }
+
+    /// Bound and output tensors.
+    pub fn tensors(&self) -> &[TensorDecl] {
+        &self.inner.tensors
+    }
+
+    /// Random keys that it uses.
+    pub fn keys(&self) -> &[KeyPath] {
+        &self.inner.keys
+    }
+
+    /// Bytes of intermediate values in each session.
+    pub fn arena_bytes(&self) -> u64 {
+        self.inner.arena_words as u64 * DType::BYTES
+    }
+
+    /// A number that changes whenever any kernel does: trajectories are bit-identical for one adapter and one hash.
+    pub fn hash(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        for dispatch in self.dispatches() {
+            (&dispatch.source, &dispatch.slots, dispatch.grid).hash(&mut hasher);
+        }
+        hasher.finish()
+    }
+
+    /// What will run and why: dispatches, bytes, bindings, flops, texts, and where fusion stopped.
+    pub fn report(&self) -> Report<'_> {
+        Report { plan: self, cuts: &self.inner.cuts }
+    }
+
+    pub(super) fn pipelines(&self) -> &[Arc<Pipeline>] {
+        &self.inner.pipelines
+    }
+}
+
+fn check_outputs(nodes: &[Rc<Node>], outputs: &[(&str, Var<'_>)]) -> Result<()> {
+    let mut seen = HashSet::new();
+    for (name, var) in outputs {
+        let at = Some(var.site());
+        if !seen.insert(*name) {
+            let want = "one value for each name".into();
+            return Err(Error::Shape { op: "output", got: format!("two outputs `{name}`"), want, at });
+        }
+        let input = nodes.iter().find(|node| matches!(&node.op, Op::Input(n) if **n == **name));
+        if let Some(input) = input.filter(|i| i.shape != var.shape() || i.dtype != var.dtype()) {
+            let got = format!("`{name}` {} {:?}", var.shape(), var.dtype());
+            let want = format!("{} {:?}, as the input of this name", input.shape, input.dtype);
+            return Err(Error::Shape { op: "output", got, want, at });
+        }
+    }
+    Ok(())
+}
+
+fn describe(nodes: &[Rc<Node>], partition: &Partition) -> Vec<(String, &'static str)> {
+    let stored = |id: &NodeId| partition.groups.iter().any(|group| group.roots.contains(id));
+    let name = |id: NodeId| {
+        let node = &nodes[id.index()];
+        format!("#{} {} {}", id.index(), node.op.name(), node.shape)
+    };
+    partition.cut.iter().filter(|(id, _)| stored(id)).map(|(&id, &why)| (name(id), why)).collect()
+}

@@ -1,0 +1,121 @@
+//! Reading and writing elements of buffers. Every buffer is an `array<vec4<u32>>`: bit patterns survive, and four
+//! neighbours are one load wherever the index shows that they lie in one vector.
+
+use super::{Affine, Emitter, Val, flatten};
+use crate::graph::{DType, NodeId};
+
+/// Where a stored node's elements lie.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Source {
+    /// Element `e` is word `base + e` of this binding.
+    Words {
+        /// Name of the buffer in WGSL, by its position in the kernel's bindings.
+        binding: usize,
+        /// First word; a multiple of 4.
+        base: usize,
+    },
+    /// Element `e` is still in `count` parts, to be added (or, for a maximum, compared) on reading: part `c` is word
+    /// `base + c * stride + e`.
+    Parts {
+        /// Name of the buffer in WGSL, by its position in the kernel's bindings.
+        binding: usize,
+        /// First word; a multiple of 4.
+        base: usize,
+        /// Number of parts.
+        count: usize,
+        /// Words from one part to the next; a multiple of 4.
+        stride: usize,
+        /// Whether the larger part counts, instead of their sum.
+        max: bool,
+    },
+}
+
+/// Name of a binding in generated code.
+pub fn buffer_name(binding: usize) -> String {
+    format!("buf{binding}")
+}
+
+impl Emitter<'_> {
+    pub(super) fn stored(&mut self, node: NodeId, idx: &[Affine], source: &Source) -> Val {
+        let node = self.node(node);
+        let flat = flatten(idx, &node.shape);
+        match *source {
+            Source::Words { binding, base } => self.load(binding, &flat.offset(base), node.dtype),
+            Source::Parts { binding, base, count, stride, max } => {
+                let start = if max { "bitcast<f32>(0xff7fffffu)" } else { "0.0" };
+                let at = flat.offset(base);
+                self.fold_loop(
+                    count,
+                    start,
+                    |e, c| e.load(binding, &at.plus(&c.times(stride)), DType::F32),
+                    |acc, term| if max { format!("max({acc}, {term})") } else { format!("{acc} + {term}") },
+                )
+            }
+        }
+    }
+
+    /// One word of a binding, converted to its element type.
+    fn load(&mut self, binding: usize, word: &Affine, dtype: DType) -> Val {
+        let buffer = buffer_name(binding);
+        let level = word.level(&self.syms);
+        let raw = match word.div_rem(4, &self.syms) {
+            Some((vector, lane)) if lane.as_constant().is_some() => {
+                let key = (binding, vector.clone());
+                let whole = match self.loads.get(&key) {
+                    Some(val) => val.clone(),
+                    None => {
+                        let val = self.define_at(&format!("{buffer}[{}]", self.wgsl(&vector)), &[level]);
+                        self.loads.insert(key, val.clone());
+                        val
+                    }
+                };
+                format!("{whole}.{}", ["x", "y", "z", "w"][lane.as_constant().unwrap_or(0)])
+            }
+            _ => {
+                let (vector, lane) = self.div_rem(word, 4);
+                format!("{buffer}[{}][{}]", self.wgsl(&vector), self.wgsl(&lane))
+            }
+        };
+        let expr = match dtype {
+            DType::F32 => format!("bitcast<f32>({raw})"),
+            DType::Bool => format!("{raw} != 0u"),
+            DType::U32 | DType::Key => raw,
+        };
+        self.define_at(&expr, &[level])
+    }
+
+    /// The bits of a value, as they are stored.
+    pub fn bits(val: &Val, dtype: DType) -> String {
+        match dtype {
+            DType::F32 => format!("bitcast<u32>({val})"),
+            DType::Bool => format!("select(0u, 1u, {val})"),
+            DType::U32 | DType::Key => val.to_string(),
+        }
+    }
+
+    /// Store values at consecutive words from `word` on. Statements go to the innermost open scope.
+    pub fn store(&mut self, binding: usize, word: &Affine, vals: &[Val], dtype: DType) {
+        let buffer = buffer_name(binding);
+        let level = self.scopes.len() - 1;
+        let levels: Vec<_> = vals.iter().map(|v| v.level).chain([word.level(&self.syms)]).collect();
+        let mut done = 0;
+        while done < vals.len() {
+            let at = word.offset(done);
+            let aligned = at.div_rem(4, &self.syms).filter(|(_, lane)| lane.as_constant() == Some(0));
+            let text = match aligned.filter(|_| vals.len() - done >= 4) {
+                Some((vector, _)) => {
+                    let bits: Vec<_> = vals[done..done + 4].iter().map(|v| Self::bits(v, dtype)).collect();
+                    done += 4;
+                    format!("{buffer}[{}] = vec4<u32>({});", self.wgsl(&vector), bits.join(", "))
+                }
+                None => {
+                    let bits = Self::bits(&vals[done], dtype);
+                    done += 1;
+                    let (vector, lane) = self.div_rem(&at, 4);
+                    format!("{buffer}[{}][{}] = {bits};", self.wgsl(&vector), self.wgsl(&lane))
+                }
+            };
+            self.statement(level, &text, &levels);
+        }
+    }
+}

@@ -1,0 +1,389 @@
+//! The operations that compute: element-wise functions, sums, products, indexing.
+
+use super::value::UNROLL;
+use super::{Affine, Emitter, Val};
+use crate::graph::{Binary, Boundary, Compare, DType, Node, NodeId, Op, Tap, Unary};
+
+/// Rough cost of an element-wise function, in floating-point operations.
+pub fn unary_flops(f: Unary) -> f64 {
+    match f {
+        Unary::Neg | Unary::Abs | Unary::Floor | Unary::Not => 1.0,
+        Unary::Sqrt | Unary::Rsqrt | Unary::Recip => 4.0,
+        _ => 15.0,
+    }
+}
+
+/// Rough cost of an element-wise function of two arguments.
+pub fn binary_flops(f: Binary) -> f64 {
+    match f {
+        Binary::Div => 4.0,
+        Binary::Pow => 30.0,
+        _ => 1.0,
+    }
+}
+
+impl Emitter<'_> {
+    pub(super) fn unary(&mut self, f: Unary, arg: NodeId, idx: &[Affine]) -> Val {
+        let x = self.value(arg, idx);
+        self.count(unary_flops(f));
+        let expr = match f {
+            Unary::Neg => format!("-{x}"),
+            Unary::Not => format!("!{x}"),
+            Unary::Recip => format!("1.0 / {x}"),
+            Unary::Abs => format!("abs({x})"),
+            Unary::Sqrt => format!("sqrt({x})"),
+            Unary::Rsqrt => format!("inverseSqrt({x})"),
+            Unary::Floor => format!("floor({x})"),
+            other => format!("m_{}({x})", other.name()),
+        };
+        self.define(&expr, &[&x])
+    }
+
+    pub(super) fn binary(&mut self, f: Binary, node: &Node, idx: &[Affine]) -> Val {
+        let (a, b) = (self.value(node.args[0], idx), self.value(node.args[1], idx));
+        self.count(binary_flops(f));
+        let expr = match f {
+            Binary::Add => format!("{a} + {b}"),
+            Binary::Sub => format!("{a} - {b}"),
+            Binary::Mul => format!("{a} * {b}"),
+            Binary::Div => format!("{a} / {b}"),
+            Binary::Min => format!("min({a}, {b})"),
+            Binary::Max => format!("max({a}, {b})"),
+            Binary::Pow => format!("m_pow({a}, {b})"),
+        };
+        self.define(&expr, &[&a, &b])
+    }
+
+    pub(super) fn compare(&mut self, f: Compare, node: &Node, idx: &[Affine]) -> Val {
+        let (a, b) = (self.value(node.args[0], idx), self.value(node.args[1], idx));
+        self.count(1.0);
+        let sign = match f {
+            Compare::Lt => "<",
+            Compare::Le => "<=",
+            Compare::Eq => "==",
+        };
+        self.define(&format!("{a} {sign} {b}"), &[&a, &b])
+    }
+
+    pub(super) fn select(&mut self, node: &Node, idx: &[Affine]) -> Val {
+        let [c, yes, no] = [0, 1, 2].map(|i| self.value(node.args[i], idx));
+        self.count(1.0);
+        self.define(&format!("select({no}, {yes}, {c})"), &[&c, &yes, &no])
+    }
+
+    pub(super) fn cast(&mut self, node: &Node, idx: &[Affine]) -> Val {
+        let from = self.node(node.args[0]).dtype;
+        let x = self.value(node.args[0], idx);
+        let expr = match (from, node.dtype) {
+            (DType::Bool, DType::U32) => format!("select(0u, 1u, {x})"),
+            (DType::Bool, DType::F32) => format!("select(0.0, 1.0, {x})"),
+            (DType::F32, DType::Bool) => format!("{x} != 0.0"),
+            (DType::U32, DType::Bool) => format!("{x} != 0u"),
+            (_, DType::U32) => format!("u32({x})"),
+            _ => format!("f32({x})"),
+        };
+        self.define(&expr, &[&x])
+    }
+
+    /// Add up terms: written out as a balanced tree when there are few, else in a loop.
+    pub(super) fn total(
+        &mut self,
+        extent: usize,
+        dtype: DType,
+        mut term: impl FnMut(&mut Self, Affine) -> Val,
+    ) -> Val {
+        let zero = self.literal(0.0, dtype);
+        if extent > UNROLL {
+            return self.fold_loop(extent, &zero.text, term, |acc, x| format!("{acc} + {x}"));
+        }
+        let mut terms: Vec<_> = (0..extent).map(|r| term(self, Affine::constant(r))).collect();
+        while terms.len() > 1 {
+            let pairs: Vec<_> = terms.chunks(2).map(<[Val]>::to_vec).collect();
+            terms = pairs.iter().map(|pair| self.added(pair)).collect();
+        }
+        terms.pop().unwrap_or(zero)
+    }
+
+    fn added(&mut self, pair: &[Val]) -> Val {
+        match pair {
+            [a, b] => {
+                self.count(1.0);
+                self.define(&format!("{a} + {b}"), &[a, b])
+            }
+            _ => pair[0].clone(),
+        }
+    }
+
+    /// The index of the argument of a reduction: `idx` on the axes that stay, `r` counting through the others.
+    fn reduced_index(&mut self, from: &[usize], axes: &[usize], idx: &[Affine], r: &Affine) -> Vec<Affine> {
+        let mut rest = r.clone();
+        let mut full = vec![Affine::default(); from.len()];
+        for &axis in axes.iter().rev() {
+            (rest, full[axis]) = self.div_rem(&rest, from[axis]);
+        }
+        let kept = (0..from.len()).filter(|axis| !axes.contains(axis));
+        kept.zip(idx).for_each(|(axis, i)| full[axis] = i.clone());
+        full
+    }
+
+    pub(super) fn sum(&mut self, node: &Node, axes: &[usize], idx: &[Affine]) -> Val {
+        let arg = node.args[0];
+        let from = self.node(arg).shape.clone();
+        let extent = axes.iter().map(|&a| from[a]).product();
+        self.total(extent, node.dtype, |e, r| {
+            let at = e.reduced_index(&from, axes, idx, &r);
+            e.value(arg, &at)
+        })
+    }
+
+    /// Term `r` of the sum, maximum or product that a node is.
+    pub fn reduction_term(&mut self, node: NodeId, idx: &[Affine], r: &Affine) -> Val {
+        let node = self.node(node);
+        let arg = node.args[0];
+        match &node.op {
+            Op::Sum { axes } | Op::Max { axes } => {
+                let from = self.node(arg).shape.clone();
+                let at = self.reduced_index(&from, axes, idx, r);
+                self.value(arg, &at)
+            }
+            _ => {
+                let x = self.value(arg, &[idx[0].clone(), r.clone()]);
+                let y = self.value(node.args[1], &[r.clone(), idx[1].clone()]);
+                self.count(1.0);
+                self.define(&format!("{x} * {y}"), &[&x, &y])
+            }
+        }
+    }
+
+    /// Part `part` of `parts` of a reduction of `terms` terms: every `parts`-th term.
+    pub fn part(&mut self, node: NodeId, idx: &[Affine], part: &Affine, parts: usize, terms: usize) -> Val {
+        let max = matches!(self.node(node).op, Op::Max { .. });
+        let neutral = if max { "bitcast<f32>(0xff7fffffu)" } else { "0.0" };
+        let rounds = terms.div_ceil(parts);
+        self.fold_loop(
+            rounds,
+            neutral,
+            |e, r| {
+                let at = r.times(parts).plus(part);
+                if terms % parts == 0 {
+                    return e.reduction_term(node, idx, &at);
+                }
+                let (text, levels) = (e.wgsl(&at), [at.level(&e.syms)]);
+                let inside = e.opaque(format!("min({text}, {}u)", terms - 1), terms, &levels);
+                let x = e.reduction_term(node, idx, &inside);
+                e.define_at(&format!("select({neutral}, {x}, ({text}) < {terms}u)"), &[x.level, levels[0]])
+            },
+            |acc, x| if max { format!("max({acc}, {x})") } else { format!("{acc} + {x}") },
+        )
+    }
+
+    pub(super) fn max_over(&mut self, node: &Node, axes: &[usize], idx: &[Affine]) -> Val {
+        let arg = node.args[0];
+        let from = self.node(arg).shape.clone();
+        let extent: usize = axes.iter().map(|&a| from[a]).product();
+        let lowest = if node.dtype == DType::F32 { "bitcast<f32>(0xff7fffffu)" } else { "0u" };
+        if extent > UNROLL {
+            let axes = axes.to_vec();
+            let term = |e: &mut Self, r: Affine| {
+                let at = e.reduced_index(&from, &axes, idx, &r);
+                e.value(arg, &at)
+            };
+            return self.fold_loop(extent, lowest, term, |acc, x| format!("max({acc}, {x})"));
+        }
+        let mut best = Val::new(lowest, 0);
+        for r in 0..extent {
+            let at = self.reduced_index(&from, axes, idx, &Affine::constant(r));
+            let x = self.value(arg, &at);
+            self.count(1.0);
+            best = if r == 0 { x } else { self.define(&format!("max({best}, {x})"), &[&best, &x]) };
+        }
+        best
+    }
+
+    pub(super) fn cumsum(&mut self, node: &Node, axis: usize, idx: &[Affine]) -> Val {
+        let at = |r: Affine| {
+            let mut at = idx.to_vec();
+            at[axis] = r;
+            at
+        };
+        if let Some(last) = idx[axis].as_constant() {
+            return self.total(last + 1, node.dtype, |e, r| e.value(node.args[0], &at(r)));
+        }
+        let (limit, zero) = (self.wgsl(&idx[axis]), self.literal(0.0, node.dtype));
+        let level = idx[axis].level(&self.syms);
+        let limit = self.define_at(&limit, &[level]);
+        self.total(node.shape[axis], node.dtype, |e, r| {
+            let x = e.value(node.args[0], &at(r.clone()));
+            let (r_text, r_level) = (e.wgsl(&r), r.level(&e.syms));
+            e.define_at(&format!("select({zero}, {x}, {r_text} <= {limit})"), &[x.level, r_level, limit.level])
+        })
+    }
+
+    pub(super) fn dot(&mut self, node: &Node, idx: &[Affine]) -> Val {
+        let (a, b) = (node.args[0], node.args[1]);
+        let k = self.node(a).shape[1];
+        self.total(k, DType::F32, |e, r| {
+            let x = e.value(a, &[idx[0].clone(), r.clone()]);
+            let y = e.value(b, &[r, idx[1].clone()]);
+            e.count(1.0);
+            e.define(&format!("{x} * {y}"), &[&x, &y])
+        })
+    }
+
+    pub(super) fn gather(&mut self, node: &Node, idx: &[Affine]) -> Val {
+        let (table, index) = (node.args[0], node.args[1]);
+        let rank = self.node(index).shape.len();
+        let rows = self.node(table).shape[0];
+        let at = self.value(index, &idx[..rank]);
+        let row = self.opaque(format!("min({at}, {}u)", rows.saturating_sub(1)), rows, &[at.level]);
+        let from: Vec<_> = [row].into_iter().chain(idx[rank..].iter().cloned()).collect();
+        self.value(table, &from)
+    }
+
+    pub(super) fn scatter_add(&mut self, node: &Node, idx: &[Affine]) -> Val {
+        let (rows, index) = (node.args[0], node.args[1]);
+        let target = {
+            let (text, level) = (self.wgsl(&idx[0]), idx[0].level(&self.syms));
+            self.define_at(&text, &[level])
+        };
+        let zero = self.literal(0.0, node.dtype);
+        let extent = self.node(index).shape[0];
+        self.total(extent, node.dtype, |e, r| {
+            let at = e.value(index, std::slice::from_ref(&r));
+            let from: Vec<_> = [r].into_iter().chain(idx[1..].iter().cloned()).collect();
+            let x = e.value(rows, &from);
+            e.define(&format!("select({zero}, {x}, {at} == {target})"), &[&x, &at, &target])
+        })
+    }
+
+    pub(super) fn search_sorted(&mut self, node: &Node, idx: &[Affine]) -> Val {
+        let (table, queries) = (node.args[0], node.args[1]);
+        let m = self.node(table).shape[0];
+        let query = self.value(queries, idx);
+        let id = self.names;
+        self.names += 1;
+        let (lo, hi, k) = (format!("lo{id}"), format!("hi{id}"), format!("k{id}"));
+        let rounds = usize::BITS - m.leading_zeros();
+        let level = self.open();
+        let mid_name = format!("mid{id}");
+        let middle = format!("let {mid_name} = min(({lo} + {hi}) / 2u, {}u);", m.saturating_sub(1));
+        self.statement(level, &middle, &[]);
+        let mid = self.symbol(&mid_name, m, level);
+        let x = self.value(table, &[mid]);
+        let below = format!("let below{id} = {lo} < {hi} && {x} < {query};");
+        self.statement(level, &below, &[x.level, query.level]);
+        self.statement(level, &format!("let next{id} = select(min({mid_name}, {hi}), {hi}, below{id});"), &[]);
+        self.statement(level, &format!("{lo} = select({lo}, {mid_name} + 1u, below{id});"), &[]);
+        self.statement(level, &format!("{hi} = next{id};"), &[]);
+        let head = format!(
+            "var {lo} = 0u;\nvar {hi} = {m}u;\nfor (var {k} = 0u; {k} < {rounds}u; {k}++) {{"
+        );
+        let at = self.close(&head, &[]);
+        Val::new(lo, at)
+    }
+
+    pub(super) fn pad(&mut self, node: &Node, start: &[usize], idx: &[Affine]) -> Val {
+        let from = self.node(node.args[0]).shape.clone();
+        let zero = self.literal(0.0, node.dtype);
+        let (mut inside, mut levels, mut at) = (vec![], vec![], vec![]);
+        for ((i, &lo), (&n, &full)) in idx.iter().zip(start).zip(from.iter().zip(node.shape.iter())) {
+            if n == full {
+                at.push(i.clone());
+            } else if let Some(c) = i.as_constant() {
+                let Some(c) = c.checked_sub(lo).filter(|&c| c < n) else { return zero };
+                at.push(Affine::constant(c));
+            } else {
+                let (text, level) = (self.wgsl(i), i.level(&self.syms));
+                inside.push(format!("({text}) - {lo}u < {n}u"));
+                levels.push(level);
+                at.push(self.opaque(format!("min(({text}) - {lo}u, {}u)", n.saturating_sub(1)), n, &[level]));
+            }
+        }
+        if from.numel() == 0 {
+            return zero;
+        }
+        let x = self.value(node.args[0], &at);
+        if inside.is_empty() {
+            return x;
+        }
+        levels.push(x.level);
+        self.define_at(&format!("select({zero}, {x}, {})", inside.join(" && ")), &levels)
+    }
+
+    pub(super) fn concat(&mut self, node: &Node, axis: usize, idx: &[Affine]) -> Val {
+        let mut parts = vec![];
+        let mut start = 0;
+        for &part in &node.args {
+            let n = self.node(part).shape[axis];
+            if n > 0 {
+                parts.push((part, start, n));
+            }
+            start += n;
+        }
+        let mut at = idx.to_vec();
+        if let Some(c) = idx[axis].as_constant() {
+            let found = parts.iter().find(|(_, start, n)| (*start..start + n).contains(&c));
+            let Some(&(part, start, _)) = found else { return self.literal(0.0, node.dtype) };
+            at[axis] = Affine::constant(c - start);
+            return self.value(part, &at);
+        }
+        let (text, level) = (self.wgsl(&idx[axis]), idx[axis].level(&self.syms));
+        let mut chosen: Option<Val> = None;
+        for (part, start, n) in parts {
+            at[axis] = self.opaque(format!("min(({text}) - min({text}, {start}u), {}u)", n - 1), n, &[level]);
+            let x = self.value(part, &at);
+            chosen = Some(match chosen {
+                None => x,
+                Some(before) => {
+                    let levels = [before.level, x.level, level];
+                    self.define_at(&format!("select({before}, {x}, ({text}) >= {start}u)"), &levels)
+                }
+            });
+        }
+        chosen.unwrap_or_else(|| self.literal(0.0, node.dtype))
+    }
+
+    pub(super) fn stencil(&mut self, node: &Node, taps: &[Tap], boundary: Boundary, idx: &[Affine]) -> Val {
+        let terms: Vec<_> = taps.iter().map(|tap| self.tap(node, tap, boundary, idx)).collect();
+        let mut sum: Option<Val> = None;
+        for (tap, x) in taps.iter().zip(terms) {
+            let weight = self.literal(tap.weight(), DType::F32);
+            self.count(2.0);
+            let expr = sum.as_ref().map_or(format!("{weight} * {x}"), |s| format!("{s} + {weight} * {x}"));
+            let levels = [x.level, sum.as_ref().map_or(0, |s| s.level)];
+            sum = Some(self.define_at(&expr, &levels));
+        }
+        sum.unwrap_or_else(|| self.literal(0.0, node.dtype))
+    }
+
+    fn tap(&mut self, node: &Node, tap: &Tap, boundary: Boundary, idx: &[Affine]) -> Val {
+        let first = idx.len() - tap.offset.len();
+        let (mut at, mut inside, mut levels) = (idx.to_vec(), vec![], vec![]);
+        for (axis, &by) in (first..).zip(&tap.offset) {
+            let n = node.shape[axis];
+            if by == 0 || n == 0 {
+                continue;
+            }
+            // Adding n - |by| instead of subtracting keeps everything unsigned.
+            let ahead = by.rem_euclid(n as i32) as usize;
+            let shifted = idx[axis].offset(ahead);
+            let (text, level) = (self.wgsl(&idx[axis]), idx[axis].level(&self.syms));
+            if boundary == Boundary::Zero {
+                let far = by.unsigned_abs() as usize >= n;
+                inside.push(match by {
+                    _ if far => "false".to_string(),
+                    1.. => format!("{text} < {}u", n - by as usize),
+                    _ => format!("{text} >= {}u", by.unsigned_abs()),
+                });
+                levels.push(level);
+            }
+            at[axis] = self.div_rem(&shifted, n).1;
+        }
+        let x = self.value(node.args[0], &at);
+        if inside.is_empty() {
+            return x;
+        }
+        levels.push(x.level);
+        self.define_at(&format!("select(0.0, {x}, {})", inside.join(" && ")), &levels)
+    }
+}

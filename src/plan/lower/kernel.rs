@@ -1,0 +1,133 @@
+//! The frame of a generated kernel: its bindings, its imports, its entry point.
+
+use crate::error::Result;
+use crate::gpu::shader::{Defines, preprocess};
+use crate::gpu::{Binding, KernelSource};
+use crate::plan::emit::buffer_name;
+
+/// Invocations in a workgroup of generated kernels.
+pub(super) const GROUP: u32 = 64;
+/// Position of the first storage binding: the ring and the session block come before.
+pub(super) const FIRST_STORAGE: usize = 2;
+
+/// What a binding of a dispatch is bound to when a session is made.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Slot {
+    /// The step within an encoded run; uniform with a dynamic offset.
+    Ring,
+    /// Step counter, keys, and bit patterns that WGSL cannot write; uniform.
+    Session,
+    /// The session's memory for intermediate values.
+    Arena,
+    /// The fault word.
+    Fault,
+    /// A bound or output tensor, by its position in [`Plan::tensors`](crate::plan::Plan::tensors).
+    Tensor {
+        /// Position.
+        index: usize,
+        /// Whether the kernel writes it.
+        write: bool,
+    },
+}
+
+/// Collects the bindings of one kernel as its code asks for them.
+#[derive(Default)]
+pub(super) struct Frame {
+    slots: Vec<Slot>,
+}
+
+impl Frame {
+    pub fn arena(&mut self) -> usize {
+        self.position(|slot| *slot == Slot::Arena, Slot::Arena)
+    }
+
+    pub fn fault(&mut self) -> usize {
+        self.position(|slot| *slot == Slot::Fault, Slot::Fault)
+    }
+
+    pub fn tensor(&mut self, index: usize, write: bool) -> usize {
+        let is_it = |slot: &Slot| matches!(slot, Slot::Tensor { index: i, .. } if *i == index);
+        let at = self.position(is_it, Slot::Tensor { index, write });
+        if write {
+            self.slots[at - FIRST_STORAGE] = Slot::Tensor { index, write };
+        }
+        at
+    }
+
+    fn position(&mut self, is_it: impl Fn(&Slot) -> bool, new: Slot) -> usize {
+        let at = self.slots.iter().position(is_it).unwrap_or_else(|| {
+            self.slots.push(new);
+            self.slots.len() - 1
+        });
+        at + FIRST_STORAGE
+    }
+
+    pub fn storage_bindings(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// All slots, in binding order.
+    pub fn slots(&self) -> Vec<Slot> {
+        [Slot::Ring, Slot::Session].into_iter().chain(self.slots.iter().cloned()).collect()
+    }
+
+    /// The declarations of the bindings.
+    pub fn declarations(&self, n_keys: usize) -> String {
+        let mut text = format!(
+            "struct Ring {{ offset: u32, count: u32 }}\n\
+             struct Session {{ base_step: u32, inf_bits: u32, nan_bits: u32, seed_pad: u32, keys: array<vec4<u32>, {}> }}\n\
+             @group(0) @binding(0) var<uniform> ring: Ring;\n\
+             @group(0) @binding(1) var<uniform> session: Session;\n",
+            n_keys.max(1)
+        );
+        for (i, slot) in self.slots.iter().enumerate() {
+            let binding = i + FIRST_STORAGE;
+            let (access, name, ty) = match slot {
+                Slot::Fault => ("read_write", "fault".to_string(), "atomic<u32>"),
+                Slot::Tensor { write: false, .. } => ("read", buffer_name(binding), "array<vec4<u32>>"),
+                _ => ("read_write", buffer_name(binding), "array<vec4<u32>>"),
+            };
+            text.push_str(&format!("@group(0) @binding({binding}) var<storage, {access}> {name}: {ty};\n"));
+        }
+        text
+    }
+
+    /// The finished kernel: imports, bindings and this text.
+    pub fn source(&self, name: &str, text: &str, n_keys: usize, workgroup_size: u32) -> Result<KernelSource> {
+        let uses = |words: &[&str]| words.iter().any(|word| text.contains(word));
+        let mut whole = String::from("#import lib/index\n");
+        if uses(&["m_", "is_finite_bits("]) {
+            whole.push_str("#import lib/math\n");
+        }
+        if uses(&["philox4x32("]) {
+            whole.push_str("#import lib/philox\n");
+        }
+        whole.push_str(&self.declarations(n_keys));
+        whole.push_str(text);
+        let wgsl = preprocess(name, &whole, &Defines::new())?;
+        let binding = |slot: &Slot| match slot {
+            Slot::Ring => Binding::Uniform { dynamic_offset: true, bytes: 8 },
+            Slot::Session => Binding::Uniform { dynamic_offset: false, bytes: session_bytes(n_keys) as u32 },
+            Slot::Tensor { write: false, .. } => Binding::Read,
+            _ => Binding::ReadWrite,
+        };
+        let bindings = self.slots().iter().map(binding).collect();
+        Ok(KernelSource { name: name.into(), wgsl, bindings, workgroup_size })
+    }
+}
+
+/// Bytes of the session block.
+pub fn session_bytes(n_keys: usize) -> u64 {
+    16 + 16 * n_keys.max(1) as u64
+}
+
+/// The entry point of a kernel with one invocation for each of `count` places; `body` may use `place`.
+pub(super) fn entry(count: usize, body: &str) -> String {
+    format!(
+        "@compute @workgroup_size({GROUP})\n\
+         fn main(\n    @builtin(workgroup_id) group: vec3<u32>,\n    @builtin(num_workgroups) groups: vec3<u32>,\n    \
+         @builtin(local_invocation_index) local: u32,\n) {{\n    \
+         let place = flat_index(group, groups, local, {GROUP}u);\n    \
+         if (place >= {count}u) {{ return; }}\n{body}}}\n"
+    )
+}

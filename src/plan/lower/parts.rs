@@ -1,0 +1,96 @@
+//! Reductions over more terms than one invocation should add, and running sums.
+//!
+//! No barriers and no workgroup memory: a first kernel makes parts, a second one adds them. The tree has a fixed shape,
+//! so results do not depend on timing, and on software adapters, where a barrier is dear, it is the faster way.
+
+use super::kernel::{Frame, entry};
+use super::{About, Dispatch, Lowering};
+use crate::error::Result;
+use crate::graph::{DType, NodeId, Op, Shape};
+use crate::kernels::scan;
+use crate::plan::classify::parts;
+use crate::plan::emit::flatten;
+use crate::plan::partition::Group;
+
+/// Words that a scan needs for the totals of its chunks (two words each: sum and compensation).
+pub(super) fn scan_parts(shape: &Shape, op: &Op) -> usize {
+    let Op::CumSum { axis } = op else { return 0 };
+    let length = shape[*axis];
+    2 * parts(length) * (shape.numel() / length.max(1))
+}
+
+impl Lowering<'_> {
+    pub(super) fn parts(&self, g: usize, group: &Group, id: NodeId, count: usize) -> Result<Option<Dispatch>> {
+        let node = self.node(id);
+        let Some(&(base, _, stride)) = self.parts.get(&id) else { return Ok(None) };
+        let results = node.shape.numel();
+        let source = &self.node(node.args[0]).shape;
+        let terms = match &node.op {
+            Op::MatMul => source[1],
+            _ => source.numel() / results.max(1),
+        };
+        let places = count * results;
+        if places == 0 {
+            return Ok(None);
+        }
+        let mut frame = Frame::default();
+        let sources = self.sources(&mut frame, g, group);
+        let mut out = self.emitter(&sources, 0);
+        let place = out.symbol("place", places, 0);
+        let boxes: Vec<_> = [count].into_iter().chain(node.shape.iter().copied()).collect();
+        let idx = out.unflatten(&place, &boxes);
+        let part = out.part(id, &idx[1..], &idx[0], count, terms);
+        let word = idx[0].times(stride).plus(&flatten(&idx[1..], &node.shape)).offset(base);
+        let arena = frame.arena();
+        out.store(arena, &word, &[part], DType::F32);
+        let flops = out.flops * places as f64;
+        let body = format!("    let step = session.base_step + ring.offset;\n{}", out.finish());
+        let what = format!("{count} parts of {} #{}", node.op.name(), id.0);
+        let bytes = self.bytes(g, group) + (places as u64) * DType::BYTES;
+        let about = About { looped: false, flops, bytes, what };
+        self.finish(&frame, format!("parts_{g}"), &entry(places, &body), places, about).map(Some)
+    }
+
+    /// A running sum: totals of chunks, then each chunk from the sum of the totals before it.
+    pub(super) fn scan(&self, g: usize, group: &Group, id: NodeId) -> Result<Vec<Dispatch>> {
+        let node = self.node(id);
+        let Op::CumSum { axis } = node.op else { return Ok(vec![]) };
+        let Some(&(base, ..)) = self.parts.get(&id) else { return Ok(vec![]) };
+        let length = node.shape[axis];
+        let chunks = parts(length);
+        let lines = node.shape.numel() / length.max(1);
+        let inner: usize = node.shape[axis + 1..].iter().product();
+        if lines == 0 {
+            return Ok(vec![]);
+        }
+        let mut all = vec![];
+        for stage in [scan::Stage::Totals, scan::Stage::Sums] {
+            let mut frame = Frame::default();
+            let sources = self.sources(&mut frame, g, group);
+            let mut load = self.emitter(&sources, 0);
+            let line = load.symbol("line", lines, 0);
+            let k = load.symbol("k", length, 0);
+            let split = load.unflatten(&line, &[lines / inner.max(1), inner]);
+            // Axes before the scanned one, the scanned one, axes after it.
+            let mut idx = load.unflatten(&split[0], &node.shape[..axis]);
+            idx.push(k);
+            idx.extend(load.unflatten(&split[1], &node.shape[axis + 1..]));
+            let x = load.value(node.args[0], &idx);
+            let word = flatten(&idx, &node.shape);
+            let result = self.place_of(&mut frame, id, true);
+            let arena = frame.arena();
+            let (into, first) = result.unwrap_or((arena, 0));
+            let at = load.wgsl(&word.offset(first));
+            let load = load.finish();
+            let io = scan::Io { load: &load, value: &x.text, word: &at, into, totals: arena, totals_base: base };
+            let text = scan::text(stage, node.dtype, lines, length, chunks, &io)?;
+            let places = lines * chunks;
+            let what = format!("{} of cumsum #{}", stage.name(), id.0);
+            let flops = 6.0 * node.shape.numel() as f64;
+            let about = About { looped: false, flops, bytes: self.bytes(g, group), what };
+            all.push(self.finish(&frame, format!("scan_{}_{g}", stage.name()), &text, places, about)?);
+        }
+        Ok(all)
+    }
+}
+

@@ -1,0 +1,173 @@
+//! Tiled matrix products: the template of `kernels::matmul`, with generated functions that read its operands (views of
+//! stored nodes, or light expressions of them) and finish its results (bias, activation, any number of outputs).
+
+use super::kernel::Frame;
+use super::{About, Dispatch, Lowering};
+use crate::error::Result;
+use crate::graph::{DType, Node, NodeId, Op};
+use crate::kernels::matmul::{Layout, MatmulSpec};
+use crate::plan::emit::{Affine, Emitter, Source, Val, flatten};
+use crate::plan::partition::Group;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+const STEP: &str = "    let step = session.base_step + ring.offset;\n";
+const LANES: [&str; 4] = ["v.x", "v.y", "v.z", "v.w"];
+
+/// How an operand lies in memory: views of a stored matrix, transposed or not.
+fn layout(nodes: &[Rc<Node>], id: NodeId) -> Layout {
+    let (mut at, mut transposed) = (id, false);
+    loop {
+        let node = &nodes[at.index()];
+        match &node.op {
+            Op::Permute(perm) if perm[..] == [1, 0] => transposed = !transposed,
+            Op::Slice(_) | Op::StopGrad | Op::Reshape => {}
+            _ => return if transposed { Layout::Cols } else { Layout::Rows },
+        }
+        at = node.args[0];
+    }
+}
+
+/// The tile for a product.
+pub(in crate::plan) fn spec(nodes: &[Rc<Node>], id: NodeId, caps: &crate::gpu::Caps) -> MatmulSpec {
+    let node = &nodes[id.index()];
+    let (a, b) = (node.args[0], node.args[1]);
+    let k = nodes[a.index()].shape[1];
+    let (n, m) = (node.shape[0], node.shape[1]);
+    MatmulSpec::choose(n, k, m, layout(nodes, a), layout(nodes, b), caps).with_storage_b()
+}
+
+impl Lowering<'_> {
+    pub(super) fn matmul(&self, g: usize, group: &Group, id: NodeId, parts: usize) -> Result<Option<Dispatch>> {
+        let node = self.node(id);
+        let mut spec = spec(self.nodes, id, self.caps);
+        spec.split_k = parts;
+        let template = spec.template();
+        if template.groups.contains(&0) {
+            return Ok(None);
+        }
+        let mut frame = Frame::default();
+        let sources = self.sources(&mut frame, g, group);
+        let vectors = spec.vectors();
+        let mut io = String::new();
+        for (name, vector, layout, operand) in
+            [("a", vectors.a, spec.a, node.args[0]), ("b", vectors.b, spec.b, node.args[1])]
+        {
+            let axes = if name == "a" { ["i", "k"] } else { ["k", "j"] };
+            io.push_str(&self.operand(&sources, operand, name, axes, vector, layout));
+        }
+        io.push_str(&match parts {
+            1 => self.epilogue(&mut frame, &sources, group, id, vectors.store),
+            _ => self.parts_of(&mut frame, &sources, id, vectors.store),
+        });
+        let workgroup_size = template.workgroup_size;
+        let text = template.with_io(&io);
+        let source = frame.source(&format!("matmul_{g}"), &text, self.key_paths.len(), workgroup_size)?;
+        let (n, k, m) = (spec.n, spec.k, spec.m);
+        let what = format!("matmul #{} [{n}, {k}] x [{k}, {m}] -> {}", id.0, self.what(group));
+        let flops = 2.0 * (n * k * m) as f64;
+        let bytes = self.bytes(g, group) + if parts > 1 { (parts * n * m) as u64 * DType::BYTES } else { 0 };
+        self.dispatch(&frame, source, template.groups, About { looped: false, flops, bytes, what }).map(Some)
+    }
+
+    /// A function that reads one element of an operand, or four neighbours.
+    fn operand(
+        &self,
+        sources: &HashMap<NodeId, Source>,
+        id: NodeId,
+        name: &str,
+        axes: [&str; 2],
+        vector: bool,
+        layout: Layout,
+    ) -> String {
+        let shape = &self.node(id).shape;
+        let mut out = self.emitter(sources, 0);
+        let along = usize::from(layout == Layout::Rows); // the axis of neighbours
+        let lanes = if vector { 4 } else { 1 };
+        let mut idx: Vec<Affine> = vec![];
+        let mut head = String::new();
+        for axis in 0..2 {
+            let name = axes[axis];
+            idx.push(if vector && axis == along {
+                head = format!("    let quad = {name} / 4u;\n");
+                out.symbol("quad", shape[axis] / 4, 0).times(4)
+            } else {
+                out.symbol(name, shape[axis], 0)
+            });
+        }
+        let vals: Vec<_> = (0..lanes)
+            .map(|lane| {
+                let mut at = idx.clone();
+                at[along] = at[along].offset(lane);
+                out.value(id, &at).to_string()
+            })
+            .collect();
+        let body = out.finish();
+        let (params, vals) = (format!("{}: u32, {}: u32", axes[0], axes[1]), vals.join(", "));
+        match vector {
+            true => format!("fn {name}4({params}) -> vec4<f32> {{\n{STEP}{head}{body}    return vec4<f32>({vals});\n}}\n"),
+            false => format!("fn {name}1({params}) -> f32 {{\n{STEP}{body}    return {vals};\n}}\n"),
+        }
+    }
+
+    /// The function that finishes results and stores what the group stores.
+    fn epilogue(
+        &self,
+        frame: &mut Frame,
+        sources: &HashMap<NodeId, Source>,
+        group: &Group,
+        id: NodeId,
+        vector: bool,
+    ) -> String {
+        let shape = &self.node(id).shape;
+        let mut out = self.emitter(sources, 0);
+        let idx = result_index(&mut out, shape, vector);
+        for (lane, at) in idx.iter().enumerate() {
+            let name = if vector { LANES[lane] } else { "v" };
+            out.assume(id, at.clone(), Val::new(name, 0));
+        }
+        let mut stored = vec![];
+        for &root in &group.roots {
+            let vals: Vec<_> = idx.iter().map(|at| out.value(root, at)).collect();
+            stored.push((root, vals));
+        }
+        for (root, vals) in &stored {
+            self.store(frame, &mut out, *root, &idx[0], vals);
+        }
+        self.guard(frame, &mut out, 0, &stored);
+        store_function(vector, &out.finish())
+    }
+
+    /// The function that stores one chunk of a sum that is split along its inner axis.
+    fn parts_of(&self, frame: &mut Frame, sources: &HashMap<NodeId, Source>, id: NodeId, vector: bool) -> String {
+        let Some(&(base, count, stride)) = self.parts.get(&id) else { return String::new() };
+        let shape = &self.node(id).shape;
+        let mut out = self.emitter(sources, 0);
+        let rows = out.symbol("i", count * shape[0], 0);
+        let at = out.unflatten(&rows, &[count, shape[0]]);
+        let column = result_index(&mut out, shape, vector)[0][1].clone();
+        let word = at[0].times(stride).plus(&flatten(&[at[1].clone(), column], shape)).offset(base);
+        let vals: Vec<_> = if vector { LANES.map(|v| Val::new(v, 0)).to_vec() } else { vec![Val::new("v", 0)] };
+        let arena = frame.arena();
+        out.store(arena, &word, &vals, DType::F32);
+        store_function(vector, &out.finish())
+    }
+}
+
+/// Indices of the results that one call stores, in terms of the function's arguments.
+fn result_index(out: &mut Emitter<'_>, shape: &[usize], vector: bool) -> Vec<Vec<Affine>> {
+    let i = out.symbol("i", shape[0], 0);
+    if !vector {
+        let j = out.symbol("j", shape[1], 0);
+        return vec![vec![i, j]];
+    }
+    let quad = out.symbol("quad", shape[1] / 4, 0).times(4);
+    (0..4).map(|lane| vec![i.clone(), quad.offset(lane)]).collect()
+}
+
+fn store_function(vector: bool, body: &str) -> String {
+    match vector {
+        true => format!("fn store4(i: u32, j: u32, v: vec4<f32>) {{\n{STEP}    let quad = j / 4u;\n{body}}}\n"),
+        false => format!("fn store1(i: u32, j: u32, v: f32) {{\n{STEP}{body}}}\n"),
+    }
+}

@@ -1,0 +1,411 @@
+//! Which nodes are stored, and which kernel computes each of them.
+//!
+//! A node is *cut* when its value must lie in memory: outputs, operands and results of tiled kernels, tables that are
+//! read at random, and what would otherwise be computed several times. Everything between cuts is inlined into the
+//! kernels that need it. A kernel stands at a *level*: one more than the deepest kernel it waits for. Cut nodes of one
+//! domain and level share a kernel, and a node joins the kernel of its arguments when it reads only its own place.
+
+use super::classify::{Access, Domain, How, flops, how, read_at_random, through};
+use crate::graph::{Node, NodeId, Op};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::rc::Rc;
+
+/// What a kernel is made around.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Body {
+    /// Straight-line code an invocation.
+    Map,
+    /// A tiled matrix product; the kernel's nodes are its epilogue.
+    MatMul(NodeId),
+    /// The parts of a reduction.
+    Parts(NodeId, usize),
+    /// A running sum.
+    Scan(NodeId),
+}
+
+/// One kernel: what it is made around, where its invocations stand, and what it stores.
+#[derive(Clone, Debug)]
+pub struct Group {
+    /// What it is made around.
+    pub body: Body,
+    /// Where its invocations stand.
+    pub domain: Domain,
+    /// Longest chain of kernels before it.
+    pub level: usize,
+    /// Nodes that it computes and other kernels or the user read.
+    pub roots: Vec<NodeId>,
+}
+
+/// The result: kernels in order of execution, and why each node was cut.
+pub(super) struct Partition {
+    pub groups: Vec<Group>,
+    pub cut: BTreeMap<NodeId, &'static str>,
+}
+
+pub(super) struct Partitioner<'a> {
+    pub nodes: &'a [Rc<Node>],
+    /// Nodes needed, ascending.
+    pub order: &'a [NodeId],
+    pub outputs: &'a [NodeId],
+    /// Most tensors that one kernel may bind beside the arena and the fault word.
+    pub max_tensors: usize,
+    /// Parts into which the tiled product of a node is split along its inner axis; 1 is no split.
+    pub split_k: &'a dyn Fn(NodeId) -> usize,
+}
+
+/// Cost above which an expression is rather stored than computed again.
+const RECOMPUTE: f64 = 8.0;
+
+impl Partitioner<'_> {
+    pub fn run(&self) -> Partition {
+        let mut cut = self.must_cut();
+        loop {
+            let groups = self.schedule(&cut);
+            let more = self.computed_twice(&groups, &cut);
+            if more.is_empty() {
+                return Partition { groups, cut };
+            }
+            cut.extend(more);
+        }
+    }
+
+    fn how(&self, id: NodeId) -> How {
+        match how(self.nodes, id) {
+            How::MatMul => match (self.split_k)(id) {
+                0 | 1 => How::MatMul,
+                parts => How::Parts(parts),
+            },
+            other => other,
+        }
+    }
+
+    pub fn is_input(&self, id: NodeId) -> bool {
+        matches!(self.nodes[id.index()].op, Op::Input(_) | Op::FoldIn(_))
+    }
+
+    /// Whether reading it costs nothing: constants, and views of them.
+    fn is_free(&self, id: NodeId) -> bool {
+        let node = &self.nodes[id.index()];
+        match node.op {
+            Op::Const(_) | Op::Step | Op::Iota { .. } => true,
+            Op::Broadcast | Op::Reshape | Op::Permute(_) | Op::Slice(_) | Op::StopGrad => {
+                self.is_free(node.args[0]) || self.is_input(node.args[0])
+            }
+            _ => self.is_input(id),
+        }
+    }
+
+    fn must_cut(&self) -> BTreeMap<NodeId, &'static str> {
+        let mut cut = BTreeMap::new();
+        for &id in self.order {
+            let node = &self.nodes[id.index()];
+            match self.how(id) {
+                How::MatMul => drop(cut.insert(id, "result of a tiled product")),
+                How::Scan => drop(cut.insert(id, "result of a scan")),
+                How::Loop => drop(cut.insert(id, "a long sum, computed once an element")),
+                How::Input | How::Inline | How::Parts(_) => {}
+            }
+            for &arg in read_at_random(node).iter().filter(|&&arg| !self.is_free(arg)) {
+                cut.insert(arg, "a table read at any place");
+            }
+            if self.is_tiled(id) {
+                for &arg in &node.args {
+                    self.cut_operand(arg, &mut cut);
+                }
+            }
+        }
+        for &id in self.outputs.iter().filter(|&&id| !self.is_input(id)) {
+            cut.insert(id, "an output");
+        }
+        cut
+    }
+
+    fn is_tiled(&self, id: NodeId) -> bool {
+        how(self.nodes, id) == How::MatMul
+    }
+
+    /// A tiled kernel reads every element of an operand many times: keep what is more than a view or two flops.
+    fn cut_operand(&self, arg: NodeId, cut: &mut BTreeMap<NodeId, &'static str>) {
+        let node = &self.nodes[arg.index()];
+        match node.op {
+            _ if self.is_free(arg) => {}
+            Op::Reshape | Op::Permute(_) | Op::Slice(_) | Op::StopGrad => self.cut_operand(node.args[0], cut),
+            _ => drop(cut.entry(arg).or_insert("operand of a tiled product")),
+        }
+    }
+
+    /// What a kernel rooted here reads from memory, and how; and what it computes on the way.
+    pub fn reads(
+        &self,
+        root: NodeId,
+        domain: &Domain,
+        stop: &dyn Fn(NodeId) -> bool,
+    ) -> (BTreeMap<NodeId, Access>, HashSet<NodeId>) {
+        let (mut reads, mut inlined) = (BTreeMap::new(), HashSet::new());
+        let mut seen = HashSet::new();
+        let mut stack = vec![(root, Access::Own)];
+        while let Some((id, access)) = stack.pop() {
+            if !seen.insert((id, access)) {
+                continue;
+            }
+            if id != root && (stop(id) || self.is_input(id)) {
+                let worst = reads.entry(id).or_insert(access);
+                *worst = (*worst).max(access);
+                continue;
+            }
+            inlined.insert(id);
+            for (i, &arg) in self.nodes[id.index()].args.iter().enumerate() {
+                stack.push((arg, through(self.nodes, id, i, access, domain)));
+            }
+        }
+        (reads, inlined)
+    }
+
+    fn schedule(&self, cut: &BTreeMap<NodeId, &'static str>) -> Vec<Group> {
+        let mut plan = Schedule { part: self, cut, groups: vec![], home: HashMap::new(), tensors: vec![] };
+        for &id in self.order {
+            let node = &self.nodes[id.index()];
+            match self.how(id) {
+                How::MatMul => plan.alone(id, Body::MatMul(id), Domain::Elements(node.shape.clone())),
+                How::Scan => plan.alone(id, Body::Scan(id), Domain::Elements(node.shape.clone())),
+                How::Parts(parts) => {
+                    plan.alone(id, Body::Parts(id, parts), Domain::Elements(node.shape.clone()));
+                    if cut.contains_key(&id) {
+                        plan.place(id);
+                    }
+                }
+                _ if cut.contains_key(&id) => plan.place(id),
+                _ => {}
+            }
+        }
+        let mut groups = plan.groups;
+        groups.sort_by_key(|group| group.level); // stable: ties stay in the order of their first node
+        self.prune(&mut groups);
+        groups
+    }
+
+    /// Results that nobody reads from memory are not stored.
+    fn prune(&self, groups: &mut [Group]) {
+        let homes: HashMap<NodeId, usize> =
+            groups.iter().enumerate().flat_map(|(g, group)| group.roots.iter().map(move |&r| (r, g))).collect();
+        let mut needed: HashSet<NodeId> = self.outputs.iter().copied().collect();
+        for (g, group) in groups.iter().enumerate() {
+            for id in self.group_reads(group, &|id| homes.contains_key(&id) && homes[&id] != g).0.into_keys() {
+                needed.insert(id);
+            }
+        }
+        for group in groups.iter_mut() {
+            group.roots.retain(|id| needed.contains(id));
+        }
+    }
+
+    /// [`reads`](Self::reads) of all that a group computes.
+    pub fn group_reads(
+        &self,
+        group: &Group,
+        stop: &dyn Fn(NodeId) -> bool,
+    ) -> (BTreeMap<NodeId, Access>, HashSet<NodeId>) {
+        let (mut all, mut inlined) = (BTreeMap::new(), HashSet::new());
+        let made_around = match group.body {
+            Body::Map => None,
+            Body::MatMul(id) | Body::Parts(id, _) | Body::Scan(id) => Some(id),
+        };
+        let own_parts = |id: NodeId| match group.body {
+            Body::Parts(own, _) => id != own && matches!(self.how(id), How::Parts(_)),
+            _ => matches!(self.how(id), How::Parts(_)),
+        };
+        for &id in group.roots.iter().chain(&made_around) {
+            // A root in parts is read, not computed, by the kernel that adds the parts.
+            if own_parts(id) {
+                all.insert(id, Access::Any);
+                inlined.insert(id);
+                continue;
+            }
+            let inner_stop = |other: NodeId| {
+                (stop(other) || own_parts(other)) || (Some(other) == made_around && group.body != Body::Map)
+            };
+            let (reads, within) = self.reads(id, &group.domain, &inner_stop);
+            for (node, access) in reads.into_iter().filter(|(node, _)| Some(*node) != made_around) {
+                // The operands of a product or a scan are read at any place.
+                let access = if Some(id) == made_around { Access::Any } else { access };
+                let worst = all.entry(node).or_insert(access);
+                *worst = (*worst).max(access);
+            }
+            inlined.extend(within);
+        }
+        (all, inlined)
+    }
+
+    /// Expressions worth storing: computed in two kernels, or many times in one.
+    fn computed_twice(
+        &self,
+        groups: &[Group],
+        cut: &BTreeMap<NodeId, &'static str>,
+    ) -> BTreeMap<NodeId, &'static str> {
+        let mut more = BTreeMap::new();
+        let mut earlier: HashSet<NodeId> = HashSet::new();
+        for group in groups {
+            let stop = |id: NodeId| cut.contains_key(&id);
+            let (reads, within) = self.group_reads(group, &stop);
+            let in_parts = reads.into_keys().filter(|&id| matches!(self.how(id), How::Parts(_)));
+            let inlined: BTreeSet<_> = within.into_iter().chain(in_parts).collect();
+            // From the results down, so that the largest common expression is found first.
+            let mut covered: HashSet<NodeId> = HashSet::new();
+            for &id in inlined.iter().rev().filter(|id| !cut.contains_key(id) && !self.is_free(**id)) {
+                if covered.contains(&id) {
+                    covered.extend(&self.nodes[id.index()].args);
+                    continue;
+                }
+                let reason = if earlier.contains(&id) && self.cost(id, cut) >= RECOMPUTE {
+                    Some("needed by several kernels")
+                } else {
+                    self.repeated(id, group, cut)
+                };
+                if let Some(reason) = reason {
+                    more.insert(id, reason);
+                    covered.extend(&self.nodes[id.index()].args);
+                }
+            }
+            earlier.extend(inlined);
+        }
+        more
+    }
+
+    /// Whether a kernel would compute it again for many of its elements.
+    fn repeated(&self, id: NodeId, group: &Group, cut: &BTreeMap<NodeId, &'static str>) -> Option<&'static str> {
+        let own = self.nodes[id.index()].shape.numel();
+        let (places, bound) = match (&group.body, &group.domain) {
+            (Body::Parts(node, _), _) => {
+                let source = self.nodes[node.index()].args.iter().map(|a| self.nodes[a.index()].shape.numel()).max();
+                (source.unwrap_or(1), RECOMPUTE)
+            }
+            (_, Domain::Elements(shape)) => (shape.numel(), RECOMPUTE),
+            // Per row it costs its size; what belongs to the row is computed once anyway.
+            (_, Domain::Rows(n)) if self.nodes[id.index()].shape.first() == Some(n) => return None,
+            (_, Domain::Rows(n)) => (*n, 64.0 / own.max(1) as f64),
+        };
+        (own.saturating_mul(4) <= places && self.cost(id, cut) >= bound).then_some("the same for many elements")
+    }
+
+    /// Cost of one element, with everything inlined into it.
+    fn cost(&self, id: NodeId, cut: &BTreeMap<NodeId, &'static str>) -> f64 {
+        let mut seen = HashSet::new();
+        let mut stack = vec![id];
+        let mut total = 0.0;
+        while let Some(at) = stack.pop() {
+            if !seen.insert(at) || total > 1e6 {
+                continue;
+            }
+            if let How::Parts(parts) = self.how(at) {
+                total += 8.0 * parts as f64; // each part is a load
+                continue;
+            }
+            total += flops(self.nodes, at);
+            let open = |arg: &&NodeId| !cut.contains_key(arg) && !self.is_input(**arg);
+            stack.extend(self.nodes[at.index()].args.iter().filter(open));
+        }
+        total
+    }
+}
+
+struct Schedule<'p, 'a> {
+    part: &'p Partitioner<'a>,
+    cut: &'p BTreeMap<NodeId, &'static str>,
+    groups: Vec<Group>,
+    /// The group after which a node can be read.
+    home: HashMap<NodeId, usize>,
+    /// Bound tensors of each group.
+    tensors: Vec<BTreeSet<NodeId>>,
+}
+
+impl Schedule<'_, '_> {
+    fn reads(&self, id: NodeId, domain: &Domain) -> BTreeMap<NodeId, Access> {
+        if self.home.contains_key(&id) {
+            return BTreeMap::from([(id, Access::Any)]); // its parts, which a group before has made
+        }
+        self.part.reads(id, domain, &|id| self.cut.contains_key(&id) || self.home.contains_key(&id)).0
+    }
+
+    fn level_after(&self, reads: &BTreeMap<NodeId, Access>) -> usize {
+        reads.keys().filter_map(|id| self.home.get(id)).map(|&g| self.groups[g].level + 1).max().unwrap_or(0)
+    }
+
+    fn tensors(&self, id: NodeId, reads: &BTreeMap<NodeId, Access>) -> BTreeSet<NodeId> {
+        let mut tensors: BTreeSet<_> = reads.keys().copied().filter(|&id| self.part.is_input(id)).collect();
+        if self.part.outputs.contains(&id) {
+            tensors.insert(id);
+        }
+        tensors
+    }
+
+    /// A kernel made around this node.
+    fn alone(&mut self, id: NodeId, body: Body, domain: Domain) {
+        let reads = self.reads(id, &domain);
+        let roots = if matches!(body, Body::Parts(..)) { vec![] } else { vec![id] };
+        let level = self.level_after(&reads);
+        self.tensors.push(self.tensors(id, &reads));
+        self.groups.push(Group { body, domain, level, roots });
+        self.home.insert(id, self.groups.len() - 1);
+    }
+
+    /// Put a cut node into a kernel that can take it, or into a new one.
+    fn place(&mut self, id: NodeId) {
+        let shape = self.part.nodes[id.index()].shape.clone();
+        let best = Domain::of(&shape);
+        let g = self
+            .join_arguments(id, &best)
+            .or_else(|| self.join_arguments(id, &Domain::Elements(shape)))
+            .unwrap_or_else(|| self.join_level(id, best));
+        self.groups[g].roots.push(id);
+        let reads = self.reads(id, &self.groups[g].domain);
+        let tensors = self.tensors(id, &reads);
+        self.tensors[g].extend(tensors);
+        self.home.insert(id, g);
+    }
+
+    fn fits(&self, g: usize, more: &BTreeSet<NodeId>) -> bool {
+        self.tensors[g].union(more).count() <= self.part.max_tensors
+    }
+
+    /// The kernel of the deepest arguments, if this node needs from it only what each invocation holds itself.
+    fn join_arguments(&self, id: NodeId, domain: &Domain) -> Option<usize> {
+        let reads = self.reads(id, domain);
+        let level = self.level_after(&reads).checked_sub(1)?;
+        let mut deepest =
+            reads.iter().filter_map(|(r, a)| Some((*self.home.get(r)?, r, a))).filter(|(g, ..)| self.groups[*g].level == level);
+        let (g, ..) = deepest.clone().next()?;
+        let group = &self.groups[g];
+        let own = deepest.all(|(other, read, access)| {
+            other == g && *access == Access::Own && group.roots.contains(read) && *read != id
+        });
+        let takes = match group.body {
+            Body::Map => true,
+            Body::MatMul(_) => !self.has_loop(id, domain),
+            Body::Parts(..) | Body::Scan(_) => false,
+        };
+        (own && takes && group.domain == *domain && self.fits(g, &self.tensors(id, &reads))).then_some(g)
+    }
+
+    /// Whether computing an element of it sums over others: too dear for every element of a tile.
+    fn has_loop(&self, id: NodeId, domain: &Domain) -> bool {
+        let stop = |id: NodeId| self.cut.contains_key(&id) || self.home.contains_key(&id);
+        let (_, inlined) = self.part.reads(id, domain, &stop);
+        inlined.iter().any(|&id| flops(self.part.nodes, id) > 64.0)
+    }
+
+    /// A kernel of this domain at the first level where all arguments are there.
+    fn join_level(&mut self, id: NodeId, domain: Domain) -> usize {
+        let reads = self.reads(id, &domain);
+        let (level, tensors) = (self.level_after(&reads), self.tensors(id, &reads));
+        let same = |g: &usize| {
+            let group = &self.groups[*g];
+            group.body == Body::Map && group.level == level && group.domain == domain && self.fits(*g, &tensors)
+        };
+        if let Some(g) = (0..self.groups.len()).find(same) {
+            return g;
+        }
+        self.groups.push(Group { body: Body::Map, domain, level, roots: vec![] });
+        self.tensors.push(BTreeSet::new());
+        self.groups.len() - 1
+    }
+}

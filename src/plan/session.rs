@@ -1,0 +1,307 @@
+//! Sessions: a plan bound to tensors, replayed.
+
+use super::compile::Plan;
+use super::lower::{Role, Slot, session_bytes};
+use crate::error::{Error, Result};
+use crate::gpu::{Binding, Element, Gpu, KernelSource, Pipeline, Readback, Tensor};
+use crate::graph::DType;
+use crate::random::RngKey;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Steps of one run that share the ring of step offsets; longer runs go around it.
+const RING: u64 = 1024;
+
+/// What a plan's inputs are bound to, by name.
+#[derive(Clone, Default)]
+#[must_use]
+pub struct Bindings {
+    tensors: HashMap<String, Tensor>,
+    scalars: HashMap<String, f32>,
+    keys: HashMap<String, RngKey>,
+}
+
+impl Bindings {
+    /// Nothing bound yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Bind an input, a state, or an output to a tensor. The session and the caller share it.
+    pub fn tensor(mut self, name: &str, tensor: &Tensor) -> Self {
+        self.tensors.insert(name.into(), tensor.clone());
+        self
+    }
+
+    /// Bind an `F32` scalar to a new tensor with this value.
+    pub fn scalar(mut self, name: &str, value: f32) -> Self {
+        self.scalars.insert(name.into(), value);
+        self
+    }
+
+    /// Bind a random key.
+    pub fn key(mut self, name: &str, key: RngKey) -> Self {
+        self.keys.insert(name.into(), key);
+        self
+    }
+
+    fn names(&self) -> Vec<String> {
+        let mut names: Vec<_> = self.tensors.keys().chain(self.scalars.keys()).chain(self.keys.keys()).cloned().collect();
+        names.sort();
+        names
+    }
+}
+
+/// A plan with its tensors, ready to run.
+///
+/// The step counter lives on the device and every encoded run advances it there, so runs may be encoded ahead, into
+/// any encoder, as long as they are submitted in the order in which they were encoded.
+pub struct Session {
+    plan: Plan,
+    tensors: Vec<Tensor>,
+    arena: Tensor,
+    fault: Tensor,
+    block: wgpu::Buffer,
+    ring_stride: u32,
+    groups: Vec<wgpu::BindGroup>,
+    advance: Arc<Pipeline>,
+    advance_group: wgpu::BindGroup,
+    keys: HashMap<String, RngKey>,
+    step: u64,
+}
+
+impl Session {
+    /// Bind a plan. Outputs that are not bound get tensors of the session's own.
+    ///
+    /// # Errors
+    /// [`Error::UnboundInput`] for an input or key without a binding; [`Error::Shape`] for a tensor of another shape or
+    /// type; [`Error::ForeignDevice`]; [`Error::OutOfMemory`].
+    pub fn new(plan: &Plan, bindings: Bindings) -> Result<Session> {
+        let gpu = plan.gpu().clone();
+        let tensors = bind_tensors(plan, &bindings)?;
+        for key in plan.keys().iter().filter(|key| !bindings.keys.contains_key(&key.name)) {
+            return Err(Error::UnboundInput { name: key.name.clone(), shape: vec![], bound: bindings.names() });
+        }
+        let arena_words = (plan.arena_bytes() / DType::BYTES).max(4) as usize;
+        let arena = Tensor::uninit(&gpu, "intermediate values", &[arena_words], DType::U32)?;
+        let fault = Tensor::zeros(&gpu, "fault word", &[1], DType::U32)?;
+        let ring_stride = gpu.caps().limits.min_uniform_buffer_offset_alignment.max(16);
+        let ring = ring_buffer(&gpu, ring_stride);
+        let block = block_buffer(&gpu, plan.keys().len());
+        let resource = |slot: &Slot| match slot {
+            Slot::Ring => ring_slot(&ring),
+            Slot::Session => block.as_entire_binding(),
+            Slot::Arena => arena.binding(),
+            Slot::Fault => fault.binding(),
+            Slot::Tensor { index, .. } => tensors[*index].binding(),
+        };
+        let mut groups = vec![];
+        for (dispatch, pipeline) in plan.dispatches().iter().zip(plan.pipelines()) {
+            let resources: Vec<_> = dispatch.slots.iter().map(resource).collect();
+            groups.push(gpu.bind_group(pipeline, &resources)?);
+        }
+        let advance = gpu.pipeline(&advance_source())?;
+        let advance_group = gpu.bind_group(&advance, &[ring_slot(&ring), block.as_entire_binding()])?;
+        let (plan, keys) = (plan.clone(), bindings.keys);
+        let session =
+            Session { plan, tensors, arena, fault, block, ring_stride, groups, advance, advance_group, keys, step: 0 };
+        session.write_keys();
+        Ok(session)
+    }
+
+    /// Record `steps` steps into an encoder, as one compute pass. The caller submits it.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when the step counter would pass 2^32.
+    pub fn encode(&mut self, encoder: &mut wgpu::CommandEncoder, steps: u64) -> Result<()> {
+        let end = self.step.checked_add(steps).filter(|end| *end <= u64::from(u32::MAX));
+        let Some(end) = end else {
+            let got = format!("{} + {steps}", self.step);
+            return Err(Error::Invalid { what: "step counter", got, want: "at most 2^32 - 1" });
+        };
+        let label = format!("ergodic/{}", self.plan.label());
+        let desc = wgpu::ComputePassDescriptor { label: Some(&label), timestamp_writes: None };
+        let mut pass = encoder.begin_compute_pass(&desc);
+        let looped = self.plan.report().loops_over_steps();
+        let mut left = steps;
+        while left > 0 {
+            let now = left.min(RING);
+            // A kernel that loops takes all its steps from one entry of the ring.
+            for entry in if looped { now..=now } else { 0..=now - 1 } {
+                self.encode_step(&mut pass, entry);
+            }
+            pass.set_pipeline(&self.advance.raw);
+            pass.set_bind_group(0, &self.advance_group, &[self.ring_stride * now as u32]);
+            pass.dispatch_workgroups(1, 1, 1);
+            left -= now;
+        }
+        drop(pass);
+        for tensor in self.tensors.iter().chain([&self.arena, &self.fault]) {
+            tensor.keep_for(encoder);
+        }
+        self.step = end;
+        Ok(())
+    }
+
+    fn encode_step(&self, pass: &mut wgpu::ComputePass<'_>, entry: u64) {
+        let offset = self.ring_stride * entry as u32;
+        let kernels = self.plan.dispatches().iter().zip(self.plan.pipelines()).zip(&self.groups);
+        for ((dispatch, pipeline), group) in kernels {
+            let [x, y, z] = dispatch.grid;
+            pass.set_pipeline(&pipeline.raw);
+            pass.set_bind_group(0, group, &[offset]);
+            pass.dispatch_workgroups(x, y, z);
+        }
+    }
+
+    /// Record `steps` steps and submit them. Does not wait.
+    ///
+    /// # Errors
+    /// Those of [`encode`](Self::encode), and [`Error::DeviceLost`].
+    pub fn run(&mut self, steps: u64) -> Result<()> {
+        let mut encoder = self.gpu().encoder(self.plan.label());
+        self.encode(&mut encoder, steps)?;
+        self.gpu().submit(encoder)?;
+        Ok(())
+    }
+
+    /// The tensor bound to, or made for, this input or output.
+    ///
+    /// # Errors
+    /// [`Error::UnboundInput`] if the plan has no tensor of this name.
+    pub fn tensor(&self, name: &str) -> Result<&Tensor> {
+        let decls = self.plan.tensors();
+        match decls.iter().position(|decl| decl.name == name) {
+            Some(i) => Ok(&self.tensors[i]),
+            None => {
+                let bound = decls.iter().map(|decl| decl.name.clone()).collect();
+                Err(Error::UnboundInput { name: name.into(), shape: vec![], bound })
+            }
+        }
+    }
+
+    /// Copy a tensor to the host, after everything that was submitted before.
+    ///
+    /// # Errors
+    /// Those of [`tensor`](Self::tensor) and [`Tensor::read`].
+    pub fn read<T: Element>(&self, name: &str) -> Result<Readback<T>> {
+        self.tensor(name)?.read()
+    }
+
+    /// Number of the next step.
+    pub fn step(&self) -> u64 {
+        self.step
+    }
+
+    /// Set the number of the next step. Takes effect for runs that are submitted after this call.
+    pub fn set_step(&mut self, step: u64) {
+        self.step = step;
+        self.gpu().queue().write_buffer(&self.block, 0, &(step as u32).to_le_bytes());
+    }
+
+    /// Bind a key anew. Takes effect for runs that are submitted after this call.
+    pub fn set_key(&mut self, name: &str, key: RngKey) {
+        self.keys.insert(name.into(), key);
+        self.write_keys();
+    }
+
+    /// Wait for what was submitted and report bits of the fault word.
+    ///
+    /// # Errors
+    /// [`Error::Fault`] with the bits and the step reached; [`Error::DeviceLost`].
+    pub fn check(&self) -> Result<()> {
+        let words = self.fault.read::<u32>()?.wait()?;
+        match words.first() {
+            Some(&word) if word != 0 => Err(Error::Fault { word, step: self.step }),
+            _ => Ok(()),
+        }
+    }
+
+    /// The plan.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// The device.
+    pub fn gpu(&self) -> &Gpu {
+        self.plan.gpu()
+    }
+
+    fn write_keys(&self) {
+        for (slot, path) in self.plan.keys().iter().enumerate() {
+            let Some(&bound) = self.keys.get(&path.name) else { continue };
+            let key = path.folds.iter().fold(bound, |key, &data| key.fold_in(data));
+            let words = [key.seed[0], key.seed[1], key.stream, 0];
+            self.gpu().queue().write_buffer(&self.block, 16 + 16 * slot as u64, bytemuck::cast_slice(&words));
+        }
+    }
+}
+
+fn bind_tensors(plan: &Plan, bindings: &Bindings) -> Result<Vec<Tensor>> {
+    let gpu = plan.gpu();
+    let bind = |decl: &super::TensorDecl| {
+        let scalar = bindings.scalars.get(&decl.name).filter(|_| decl.shape.is_empty());
+        match (bindings.tensors.get(&decl.name), scalar) {
+            (Some(tensor), _) => {
+                tensor.check_on(gpu, "plan")?;
+                if tensor.shape() != &decl.shape[..] || tensor.dtype() != decl.dtype {
+                    let got = format!("tensor `{}` {:?} {:?}", decl.name, tensor.shape(), tensor.dtype());
+                    let want = format!("{} {:?}", decl.shape, decl.dtype);
+                    return Err(Error::Shape { op: "Session::new", got, want, at: None });
+                }
+                Ok(tensor.clone())
+            }
+            (None, Some(&value)) => Tensor::from_slice(gpu, &decl.name, &[], &[value]),
+            (None, None) if decl.role == Role::Output => Tensor::zeros(gpu, &decl.name, &decl.shape, decl.dtype),
+            (None, None) => {
+                let (name, shape) = (decl.name.clone(), decl.shape.to_vec());
+                Err(Error::UnboundInput { name, shape, bound: bindings.names() })
+            }
+        }
+    };
+    plan.tensors().iter().map(bind).collect()
+}
+
+/// Entry `j` holds offset `j` and count `j`.
+fn ring_buffer(gpu: &Gpu, stride: u32) -> wgpu::Buffer {
+    let words = stride as usize / 4;
+    let mut data = vec![0u32; words * (RING as usize + 1)];
+    for (j, entry) in data.chunks_mut(words).enumerate() {
+        entry[..2].fill(j as u32);
+    }
+    let buffer = gpu.device().create_buffer(&wgpu::BufferDescriptor {
+        label: Some("ergodic/steps"),
+        size: 4 * data.len() as u64,
+        usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
+        mapped_at_creation: false,
+    });
+    gpu.queue().write_buffer(&buffer, 0, bytemuck::cast_slice(&data));
+    buffer
+}
+
+fn ring_slot(ring: &wgpu::Buffer) -> wgpu::BindingResource<'_> {
+    let size = std::num::NonZeroU64::new(8);
+    wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer: ring, offset: 0, size })
+}
+
+/// Step counter, the bits that WGSL cannot write as constants, and keys.
+fn block_buffer(gpu: &Gpu, n_keys: usize) -> wgpu::Buffer {
+    let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST;
+    let label = Some("ergodic/session");
+    let size = session_bytes(n_keys);
+    let buffer = gpu.device().create_buffer(&wgpu::BufferDescriptor { label, size, usage, mapped_at_creation: false });
+    let words = [0, f32::INFINITY.to_bits(), f32::NAN.to_bits(), 0];
+    gpu.queue().write_buffer(&buffer, 0, bytemuck::cast_slice(&words));
+    buffer
+}
+
+/// One invocation that adds a ring entry's count to the step counter.
+fn advance_source() -> KernelSource {
+    let wgsl = "struct Ring { offset: u32, count: u32 }\n\
+        @group(0) @binding(0) var<uniform> ring: Ring;\n\
+        @group(0) @binding(1) var<storage, read_write> session: array<u32>;\n\
+        @compute @workgroup_size(1)\n\
+        fn main() { session[0] = session[0] + ring.count; }\n";
+    let bindings = vec![Binding::Uniform { dynamic_offset: true, bytes: 8 }, Binding::ReadWrite];
+    KernelSource { name: "advance".into(), wgsl: wgsl.into(), bindings, workgroup_size: 1 }
+}
