@@ -156,7 +156,13 @@ fn gather_and_scatter() {
 
 #[test]
 fn stencils_on_both_boundaries() {
-    let laplace = [Tap::new([0, 0], -4.0), Tap::new([1, 0], 1.0), Tap::new([-1, 0], 1.0), Tap::new([0, 1], 1.0), Tap::new([0, -1], 1.0)];
+    let laplace = [
+        Tap::new([0, 0], -4.0),
+        Tap::new([1, 0], 1.0),
+        Tap::new([-1, 0], 1.0),
+        Tap::new([0, 1], 1.0),
+        Tap::new([0, -1], 1.0),
+    ];
     for (n, m) in [(1, 1), (3, 8), (17, 33)] {
         check("stencil", 16.0, |g| {
             let x = g.input("x", [2, n, m]);
@@ -187,7 +193,17 @@ fn random_numbers_have_the_bits_of_their_key() {
 
 #[test]
 fn products_of_every_shape() {
-    for (n, k, m) in [(1, 1, 1), (3, 2, 70), (70, 5, 1), (33, 128, 1), (17, 24, 128), (64, 128, 64), (100, 65, 7), (3, 1000, 2), (16, 3000, 16)] {
+    for (n, k, m) in [
+        (1, 1, 1),
+        (3, 2, 70),
+        (70, 5, 1),
+        (33, 128, 1),
+        (17, 24, 128),
+        (64, 128, 64),
+        (100, 65, 7),
+        (3, 1000, 2),
+        (16, 3000, 16),
+    ] {
         check(&format!("matmul {n} {k} {m}"), 4.0 * (k as f64), |g| {
             let (a, b) = (g.input("a", [n, k]), g.input("b", [k, m]));
             let (at, bt) = (g.input("at", [k, n]), g.input("bt", [m, k]));

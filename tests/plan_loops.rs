@@ -1,7 +1,7 @@
 //! Plans compute what graphs mean.
 mod common;
-use ergodic::graph::Graph;
 use ergodic::gpu::Tensor;
+use ergodic::graph::Graph;
 use ergodic::plan::{Bindings, CompileOptions, Plan, Session};
 
 #[test]
@@ -47,7 +47,9 @@ fn loops_over_steps_with_noise() {
             let xt = Tensor::zeros(&gpu, "x", &[1000, 3], ergodic::graph::DType::F32).unwrap();
             let key = ergodic::random::RngKey::new(7);
             let mut session = Session::new(&plan, Bindings::new().tensor("x", &xt).key("noise", key)).unwrap();
-            for &c in chunks { session.run(c).unwrap(); }
+            for &c in chunks {
+                session.run(c).unwrap();
+            }
             session.check().unwrap();
             xt.read::<f32>().unwrap().wait().unwrap()
         };

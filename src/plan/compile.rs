@@ -66,7 +66,10 @@ impl Plan {
         let split_k = |id: NodeId| spec(&nodes, id, caps).split_k;
         // The arena and the fault word take two bindings of a kernel.
         let max_tensors = (caps.storage_bindings() as usize).saturating_sub(2);
-        let part = Partitioner { nodes: &nodes, order: &order, outputs: &ids, max_tensors, split_k: &split_k };
+        // Software adapters compile on the cores that should compute: 4 flops are a bias and a residual.
+        let epilogue_flops = if caps.is_software() { 4.0 } else { 64.0 };
+        let part =
+            Partitioner { nodes: &nodes, order: &order, outputs: &ids, max_tensors, epilogue_flops, split_k: &split_k };
         let partition = part.run();
         let lowered = lower(&part, &partition, &named, caps)?;
         let (needed, limit) = (lowered.arena_words as u64 * DType::BYTES, caps.limits.max_storage_buffer_binding_size);

@@ -49,6 +49,9 @@ pub(super) struct Partitioner<'a> {
     pub outputs: &'a [NodeId],
     /// Most tensors that one kernel may bind beside the arena and the fault word.
     pub max_tensors: usize,
+    /// Most flops an element for which a node may join the epilogue of a tiled product. The epilogue is written out for
+    /// every element of a register tile, so dear ones cost seconds of compilation; they get a kernel of their own.
+    pub epilogue_flops: f64,
     /// Parts into which the tiled product of a node is split along its inner axis; 1 is no split.
     pub split_k: &'a dyn Fn(NodeId) -> usize,
 }
@@ -237,11 +240,7 @@ impl Partitioner<'_> {
     }
 
     /// Expressions worth storing: computed in two kernels, or many times in one.
-    fn computed_twice(
-        &self,
-        groups: &[Group],
-        cut: &BTreeMap<NodeId, &'static str>,
-    ) -> BTreeMap<NodeId, &'static str> {
+    fn computed_twice(&self, groups: &[Group], cut: &BTreeMap<NodeId, &'static str>) -> BTreeMap<NodeId, &'static str> {
         let mut more = BTreeMap::new();
         let mut earlier: HashSet<NodeId> = HashSet::new();
         for group in groups {
@@ -371,8 +370,10 @@ impl Schedule<'_, '_> {
     fn join_arguments(&self, id: NodeId, domain: &Domain) -> Option<usize> {
         let reads = self.reads(id, domain);
         let level = self.level_after(&reads).checked_sub(1)?;
-        let mut deepest =
-            reads.iter().filter_map(|(r, a)| Some((*self.home.get(r)?, r, a))).filter(|(g, ..)| self.groups[*g].level == level);
+        let mut deepest = reads
+            .iter()
+            .filter_map(|(r, a)| Some((*self.home.get(r)?, r, a)))
+            .filter(|(g, ..)| self.groups[*g].level == level);
         let (g, ..) = deepest.clone().next()?;
         let group = &self.groups[g];
         let own = deepest.all(|(other, read, access)| {
@@ -380,17 +381,17 @@ impl Schedule<'_, '_> {
         });
         let takes = match group.body {
             Body::Map => true,
-            Body::MatMul(_) => !self.has_loop(id, domain),
+            Body::MatMul(_) => self.inlined_flops(id, domain) <= self.part.epilogue_flops,
             Body::Parts(..) | Body::Scan(_) => false,
         };
         (own && takes && group.domain == *domain && self.fits(g, &self.tensors(id, &reads))).then_some(g)
     }
 
-    /// Whether computing an element of it sums over others: too dear for every element of a tile.
-    fn has_loop(&self, id: NodeId, domain: &Domain) -> bool {
+    /// Cost of one element, with everything inlined into it.
+    fn inlined_flops(&self, id: NodeId, domain: &Domain) -> f64 {
         let stop = |id: NodeId| self.cut.contains_key(&id) || self.home.contains_key(&id);
         let (_, inlined) = self.part.reads(id, domain, &stop);
-        inlined.iter().any(|&id| flops(self.part.nodes, id) > 64.0)
+        inlined.iter().map(|&id| flops(self.part.nodes, id)).sum()
     }
 
     /// A kernel of this domain at the first level where all arguments are there.

@@ -46,7 +46,8 @@ impl Bindings {
     }
 
     fn names(&self) -> Vec<String> {
-        let mut names: Vec<_> = self.tensors.keys().chain(self.scalars.keys()).chain(self.keys.keys()).cloned().collect();
+        let mut names: Vec<_> =
+            self.tensors.keys().chain(self.scalars.keys()).chain(self.keys.keys()).cloned().collect();
         names.sort();
         names
     }

@@ -180,8 +180,7 @@ impl<'a> Emitter<'a> {
         self.weight = outer;
         let update = format!("{acc} = {};", combine(&acc, &val.text));
         self.statement(level, &update, &[val.level]);
-        let head =
-            format!("var {acc} = {start};\nfor (var {counter} = 0u; {counter} < {extent}u; {counter}++) {{");
+        let head = format!("var {acc} = {start};\nfor (var {counter} = 0u; {counter} < {extent}u; {counter}++) {{");
         let at = self.close(&head, &[]);
         Val::new(acc, at)
     }

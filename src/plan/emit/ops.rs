@@ -86,12 +86,7 @@ impl Emitter<'_> {
     }
 
     /// Add up terms: written out as a balanced tree when there are few, else in a loop.
-    pub(super) fn total(
-        &mut self,
-        extent: usize,
-        dtype: DType,
-        mut term: impl FnMut(&mut Self, Affine) -> Val,
-    ) -> Val {
+    pub(super) fn total(&mut self, extent: usize, dtype: DType, mut term: impl FnMut(&mut Self, Affine) -> Val) -> Val {
         let zero = self.literal(0.0, dtype);
         if extent > UNROLL {
             return self.fold_loop(extent, &zero.text, term, |acc, x| format!("{acc} + {x}"));
@@ -275,9 +270,7 @@ impl Emitter<'_> {
         self.statement(level, &format!("let next{id} = select(min({mid_name}, {hi}), {hi}, below{id});"), &[]);
         self.statement(level, &format!("{lo} = select({lo}, {mid_name} + 1u, below{id});"), &[]);
         self.statement(level, &format!("{hi} = next{id};"), &[]);
-        let head = format!(
-            "var {lo} = 0u;\nvar {hi} = {m}u;\nfor (var {k} = 0u; {k} < {rounds}u; {k}++) {{"
-        );
+        let head = format!("var {lo} = 0u;\nvar {hi} = {m}u;\nfor (var {k} = 0u; {k} < {rounds}u; {k}++) {{");
         let at = self.close(&head, &[]);
         Val::new(lo, at)
     }

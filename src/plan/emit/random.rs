@@ -37,9 +37,8 @@ impl Emitter<'_> {
         } else {
             let slot = self.keys.get(&key).copied().unwrap_or(0);
             let (r, b, step) = (self.wgsl(row), self.wgsl(block), self.step.clone());
-            let expr = format!(
-                "philox4x32(vec4<u32>({r}, {b}, {step}, session.keys[{slot}].z), session.keys[{slot}].xy)"
-            );
+            let expr =
+                format!("philox4x32(vec4<u32>({r}, {b}, {step}, session.keys[{slot}].z), session.keys[{slot}].xy)");
             self.count(100.0);
             let levels = [row.level(&self.syms), block.level(&self.syms), step.level];
             self.define_at(&expr, &levels)

@@ -23,7 +23,8 @@ pub(super) fn place(lives: &[Life]) -> (Vec<usize>, usize) {
     for i in by_size {
         let life = lives[i];
         let overlaps = |&&other: &&usize| lives[other].first <= life.last && life.first <= lives[other].last;
-        let mut taken: Vec<_> = placed.iter().filter(overlaps).map(|&o| (starts[o], starts[o] + lives[o].words)).collect();
+        let mut taken: Vec<_> =
+            placed.iter().filter(overlaps).map(|&o| (starts[o], starts[o] + lives[o].words)).collect();
         taken.sort_unstable();
         let mut start: usize = 0;
         for (from, to) in taken {
@@ -45,9 +46,8 @@ mod tests {
 
     #[test]
     fn values_alive_together_never_overlap() {
-        let lives: Vec<_> = (0..40)
-            .map(|i| Life { words: (i * 37) % 300 + 1, first: i / 3, last: i / 3 + (i * 7) % 5 })
-            .collect();
+        let lives: Vec<_> =
+            (0..40).map(|i| Life { words: (i * 37) % 300 + 1, first: i / 3, last: i / 3 + (i * 7) % 5 }).collect();
         let (starts, total) = place(&lives);
         for i in 0..lives.len() {
             assert!(starts[i] + lives[i].words <= total && starts[i] % ALIGN == 0);

@@ -133,7 +133,10 @@ impl Lowering<'_> {
     /// The input whose next value this node is.
     fn old_state(&self, root: NodeId) -> Option<NodeId> {
         let to = self.locations.get(&root)?;
-        self.locations.iter().find(|(id, at)| *at == to && matches!(self.node(**id).op, Op::Input(_))).map(|(&id, _)| id)
+        self.locations
+            .iter()
+            .find(|(id, at)| *at == to && matches!(self.node(**id).op, Op::Input(_)))
+            .map(|(&id, _)| id)
     }
 }
 

@@ -208,7 +208,8 @@ impl<'a> Lowering<'a> {
 
     /// What a group reads from memory.
     fn reads(&self, g: usize, group: &Group) -> BTreeMap<NodeId, Access> {
-        let elsewhere = |id: NodeId| self.groups.iter().enumerate().any(|(h, other)| h != g && other.roots.contains(&id));
+        let elsewhere =
+            |id: NodeId| self.groups.iter().enumerate().any(|(h, other)| h != g && other.roots.contains(&id));
         self.part.group_reads(group, &elsewhere).0
     }
 

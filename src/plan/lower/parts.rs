@@ -93,4 +93,3 @@ impl Lowering<'_> {
         Ok(all)
     }
 }
-

@@ -105,7 +105,9 @@ impl Lowering<'_> {
         let body = out.finish();
         let (params, vals) = (format!("{}: u32, {}: u32", axes[0], axes[1]), vals.join(", "));
         match vector {
-            true => format!("fn {name}4({params}) -> vec4<f32> {{\n{STEP}{head}{body}    return vec4<f32>({vals});\n}}\n"),
+            true => {
+                format!("fn {name}4({params}) -> vec4<f32> {{\n{STEP}{head}{body}    return vec4<f32>({vals});\n}}\n")
+            }
             false => format!("fn {name}1({params}) -> f32 {{\n{STEP}{body}    return {vals};\n}}\n"),
         }
     }
