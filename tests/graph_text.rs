@@ -28,7 +28,7 @@ fn a_graph_prints_one_line_a_node() {
     ];
     let want: String = want.iter().map(|(text, k)| format!("{text}{}", at(*k))).collect();
     assert_eq!(text, want + "return %10, %5\n");
-    assert_eq!(unused.id().to_string(), "%9");
+    assert_eq!(format!("{unused:?}"), "%9: f32[4, 2]");
 }
 
 #[test]

@@ -44,6 +44,13 @@ impl fmt::Display for DType {
     }
 }
 
+/// The node's number, element type and shape.
+impl fmt::Debug for Var<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}{}", self.id(), self.dtype(), self.shape())
+    }
+}
+
 impl fmt::Display for Printed<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for id in self.graph.reachable(&self.outputs) {
