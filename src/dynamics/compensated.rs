@@ -2,31 +2,36 @@
 
 use crate::graph::{Graph, Shape, Var};
 
-/// A running sum as two floats: its value is `high + low`, good to about twice the precision of f32.
+/// A running sum as two floats: its value is `high + low`.
 ///
-/// Thousands of small increments of a log-weight would each lose up to half a unit in the last place of the sum; here
-/// what an addition loses goes to `low`. Both parts are state of a plan. The trick needs additions to be done as
-/// written: a driver that reorders them ("fast math") turns `low` into zero, and the sum into an ordinary one.
+/// Thousands of small increments of a log-weight would each lose up to half a unit in the last place of the sum. Here
+/// `high` is a multiple of 1/256 and `low` lies in `[0, 1/256)`, so that the sum of the high parts is exact as long as it
+/// is below 65536, and one of the low parts is good to `2^-32`. Both are state of a plan.
+///
+/// The usual trick, the rounding error of an addition by Knuth's two-sum, does not survive drivers: Mesa's compiler (among
+/// others) turns `(a + b) - a` into `b`, which makes the error 0. Rounding down to a grid leaves nothing to simplify.
 ///
 /// ```
-/// # use ergodic::dynamics::compensated::reference::add;
-/// let (mut high, mut low, mut plain) = (0f32, 0f32, 0f32);
-/// for _ in 0..1_000_000 {
-///     (high, low) = add((high, low), 0.1);
+/// # use ergodic::dynamics::compensated::reference::plus;
+/// let (mut sum, mut plain) = ((0f32, 0f32), 0f32);
+/// for _ in 0..100_000 {
+///     sum = plus(sum, 0.1);
 ///     plain += 0.1;
 /// }
-/// let exact = 1e6 * f64::from(0.1f32);
-/// assert!((f64::from(high) + f64::from(low) - exact).abs() < 1e-5);
-/// assert!((f64::from(plain) - exact).abs() > 900.0);
+/// let exact = 1e5 * f64::from(0.1f32);
+/// assert!((f64::from(sum.0) + f64::from(sum.1) - exact).abs() < 1e5 * 2f64.powi(-32));
+/// assert!((f64::from(plain) - exact).abs() > 1.0);
 /// ```
-/// Source: the two-sum of Knuth, TAOCP 2, 4.2.2, theorem B; double-length sums as in Dekker, Numer. Math. 18, 224 (1971).
 #[derive(Clone, Copy)]
 pub struct Compensated<'g> {
-    /// The sum, rounded.
+    /// Multiples of 1/256.
     pub high: Var<'g>,
-    /// What rounding took from it: at most half a unit in the last place of `high`.
+    /// The rest, in `[0, 1/256)`.
     pub low: Var<'g>,
 }
+
+/// Cells of the grid of high parts in a unit. A power of two: scaling by it is exact.
+const CELLS: f64 = 256.0;
 
 impl<'g> Compensated<'g> {
     /// Zeros of this shape.
@@ -45,12 +50,12 @@ impl<'g> Compensated<'g> {
     /// This sum and one more term of its shape.
     #[track_caller]
     #[must_use]
-    pub fn add(self, term: Var<'g>) -> Self {
-        let sum = self.high + term;
-        let kept = sum - self.high;
-        let lost = self.low + ((self.high - (sum - kept)) + (term - kept));
-        let high = sum + lost;
-        Compensated { high, low: lost - (high - sum) }
+    pub fn plus(self, term: Var<'g>) -> Self {
+        let on_grid = |v: Var<'g>| (v * CELLS).floor() * (1.0 / CELLS);
+        let high = on_grid(term);
+        let low = self.low + (term - high);
+        let carry = on_grid(low);
+        Compensated { high: self.high + high + carry, low: low - carry }
     }
 
     /// The sum, rounded to one float.
@@ -69,12 +74,11 @@ impl<'g> Compensated<'g> {
 
 /// The same arithmetic on the host.
 pub mod reference {
-    /// `sum + term` with its rounding error as the second part; see [`Compensated`](super::Compensated).
-    pub fn add((high, low): (f32, f32), term: f32) -> (f32, f32) {
-        let sum = high + term;
-        let kept = sum - high;
-        let lost = low + ((high - (sum - kept)) + (term - kept));
-        let rounded = sum + lost;
-        (rounded, lost - (rounded - sum))
+    /// `sum + term`, as [`Compensated::plus`](super::Compensated::plus) does it on a device.
+    pub fn plus((high, low): (f32, f32), term: f32) -> (f32, f32) {
+        let cells = super::CELLS as f32;
+        let on_grid = |v: f32| (v * cells).floor() / cells;
+        let low = low + (term - on_grid(term));
+        (high + on_grid(term) + on_grid(low), low - on_grid(low))
     }
 }

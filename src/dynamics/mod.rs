@@ -2,19 +2,24 @@
 //!
 //! Reading order: [`proposal`] (a Gaussian step and its density), [`weights`] (what a step adds to a log-weight),
 //! [`langevin`] (whole steps: move, weight), [`resample`] (equalise weights), [`stats`] (averages with error bars, on the
-//! host), [`sampler`] (all of it as one replayed plan). Everything above the sampler builds graphs and touches no device.
+//! host), [`sampler`] (all of it as one replayed plan). Everything but the sampler builds graphs and touches no device.
 
 pub mod compensated;
 pub mod langevin;
 pub mod pareto;
 pub mod proposal;
 pub mod resample;
+pub mod sampler;
+pub mod schedule;
 pub mod stats;
+mod step;
 pub mod summary;
 pub mod weights;
 
 pub use compensated::Compensated;
 pub use proposal::{EndPoint, Proposal};
+pub use sampler::{Kernel, LangevinOptions, Start, WeightedLangevin};
+pub use schedule::Schedule;
 pub use stats::{Estimate, LogWeights};
 pub use summary::Summary;
 pub use weights::WeightRule;

@@ -19,11 +19,12 @@ impl<'g> EndPoint<'g> {
     /// Energy and gradient at `x [n, ..]`.
     ///
     /// # Errors
-    /// [`Error::Shape`] unless the energy is one value a walker, `[n]`; what [`autodiff::grad`] refuses.
+    /// [`Error::Shape`] unless the energy is one value a walker, `[n]`; what [`autodiff::grad`] refuses,
+    /// an energy of several walkers together ([`Error::NotRowwise`]) among it.
     pub fn of(energy: impl Fn(Var<'g>) -> Var<'g>, x: Var<'g>) -> Result<Self> {
         let u = energy(x);
         check_energy(x, u)?;
-        Ok(EndPoint { x, u, grad: autodiff::grad(u.sum_all(), x)? })
+        Ok(EndPoint { x, u, grad: autodiff::grad(u, x)? })
     }
 
     /// The rows at these `U32` indices `[n]`.
@@ -44,7 +45,7 @@ impl<'g> EndPoint<'g> {
 pub(crate) fn check_energy(x: Var<'_>, u: Var<'_>) -> Result<()> {
     u.graph().check()?;
     let (x_shape, u_shape) = (x.shape(), u.shape());
-    if x_shape.first().is_some() && u_shape[..] == x_shape[..1] {
+    if !x_shape.is_empty() && u_shape[..] == x_shape[..1] {
         return Ok(());
     }
     let want = format!("one value a walker, [n] for positions {x_shape}; sum over the other axes");

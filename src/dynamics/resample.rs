@@ -127,7 +127,7 @@ impl<'g> Weighted<'g> {
     /// These log-weights increased by `gain [n]`.
     #[must_use]
     pub fn gain(self, gain: Var<'g>) -> Self {
-        Weighted { log_weights: self.log_weights.add(gain), ..self }
+        Weighted { log_weights: self.log_weights.plus(gain), ..self }
     }
 
     /// `log(Z/Z_0)`, scalar, in f32.
@@ -156,9 +156,9 @@ impl<'g> Weighted<'g> {
     ) -> Resampled<'g> {
         let (g, n) = (happened.graph(), summary.relative.shape().numel());
         let drawn = ancestors(scheme, summary.relative, scheme.uniforms(key, n));
-        // Two additions: `top` is exact as it stands, and only the small remainder is rounded.
-        let log_z0 = self.log_z0.add(summary.top).add(summary.log_mean_relative());
-        let variance = self.log_z0_var + (summary.ess_fraction().recip() - 1.0) / n as f64;
+        // Two additions: `top` is a high part and added exactly, only the small remainder is rounded.
+        let log_z0 = self.log_z0.plus(summary.top).plus(summary.log_mean_relative());
+        let variance = self.log_z0_var + (summary.ess_fraction().recip() - 1.0).max(0.0) / n as f64;
         let weights = Weighted {
             log_weights: self.log_weights.replace_if(happened, Compensated::zeros(g, [n])),
             log_z0: self.log_z0.replace_if(happened, log_z0),

@@ -88,7 +88,7 @@ impl LogWeights {
 
     /// Squared coefficient of variation of the weights, `1/ess_fraction - 1`.
     pub fn cv2(&self) -> f64 {
-        1.0 / self.ess_fraction() - 1.0
+        (1.0 / self.ess_fraction() - 1.0).max(0.0)
     }
 
     /// Log of the mean weight; standard error `sqrt(cv2/n)`, infinite if the weights are [heavy-tailed](Self::heavy_tailed).

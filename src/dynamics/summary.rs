@@ -9,11 +9,11 @@ use crate::graph::Var;
 /// [`LogWeights`](super::LogWeights), in f64, on the host.
 #[derive(Clone, Copy)]
 pub struct Summary<'g> {
-    /// The largest log-weight (its rounded part), scalar.
+    /// The largest high part of a log-weight, scalar.
     pub top: Var<'g>,
-    /// `exp(A - top) [n]`, in `[0, 1]`.
+    /// `exp(A - top) [n]`, in `[0, 1.004]`.
     pub relative: Var<'g>,
-    /// Sum of [`relative`](Self::relative), scalar, in `[1, n]`.
+    /// Sum of [`relative`](Self::relative), scalar, at least 1.
     pub total: Var<'g>,
 }
 
@@ -39,7 +39,7 @@ impl<'g> Summary<'g> {
         self.total.square() / (self.relative.square().sum(0) * n)
     }
 
-    /// `log(mean exp(A - top))`, scalar, in `[-log n, 0]`: add [`top`](Self::top) for the log of the mean weight. The two
+    /// `log(mean exp(A - top))`, scalar, above `-log n`: add [`top`](Self::top) for the log of the mean weight. The two
     /// are kept apart because their sum in f32 loses the digits that resampling must not lose.
     #[track_caller]
     pub fn log_mean_relative(&self) -> Var<'g> {
