@@ -1,1 +1,3 @@
-//! Placeholder.
+//! Methods: one module a family of papers, each made of the graphs, plans and dynamics below it.
+
+pub mod ebm;
