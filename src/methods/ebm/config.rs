@@ -235,10 +235,15 @@ impl TrainConfig {
         }
         match self.method {
             Method::Cd { every } => demand("method.every", every, every > 0, "at least 1"),
-            Method::Pcd { reinit, .. } => demand("method.reinit", reinit, (0.0..1.0).contains(&reinit), "from 0 to below 1"),
-            Method::Aliased | Method::WorkOnly => {
-                demand("batch_walkers", self.batch_walkers, !batched, "0 for the controls, whose weights it is not made for")
+            Method::Pcd { reinit, .. } => {
+                demand("method.reinit", reinit, (0.0..1.0).contains(&reinit), "from 0 to below 1")
             }
+            Method::Aliased | Method::WorkOnly => demand(
+                "batch_walkers",
+                self.batch_walkers,
+                !batched,
+                "0 for the controls, whose weights it is not made for",
+            ),
             Method::Weighted => Ok(()),
         }
     }

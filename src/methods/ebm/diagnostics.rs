@@ -79,8 +79,7 @@ impl Diagnostics {
             iteration: read.iteration,
             log_z,
             observer_log_z,
-            feedback: observer_log_z
-                .map(|o| Estimate { value: log_z.value - o.value, se: log_z.se.hypot(o.se) }),
+            feedback: observer_log_z.map(|o| Estimate { value: log_z.value - o.value, se: log_z.se.hypot(o.se) }),
             data_energy,
             model_energy: per_kt(walkers.mean(read.walker_energies)),
             cross_entropy: Estimate { value: best.value + data_energy.value, se: best.se },

@@ -321,7 +321,8 @@ fn weighted_input<'g>(g: &'g Graph, prefix: &str, n: usize) -> Weighted<'g> {
 fn put_weights<'g>(out: &mut Outputs<'g>, prefix: &str, weights: Option<Weighted<'g>>) {
     let Some(w) = weights else { return };
     let (a, z) = (w.log_weights, w.log_z0);
-    let scalars = [("log_z0", z.high), ("log_z0.low", z.low), ("log_z0_var", w.log_z0_var), ("resamplings", w.resamplings)];
+    let scalars =
+        [("log_z0", z.high), ("log_z0.low", z.low), ("log_z0_var", w.log_z0_var), ("resamplings", w.resamplings)];
     let all = [("a", a.high), ("a.low", a.low)].into_iter().chain(scalars);
     out.extend(all.map(|(name, var)| (format!("{prefix}{name}"), var)));
 }

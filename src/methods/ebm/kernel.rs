@@ -23,9 +23,7 @@ pub(super) struct Mover<'a, 'g> {
 
 /// Where an iteration brought the walkers.
 pub(super) struct Arrival<'g> {
-    /// Before the last sub-step, under `theta_k`.
-    pub from: EndPoint<'g>,
-    /// After it, under `theta_{k+1}`.
+    /// Position, energy and gradient under `theta_{k+1}`.
     pub to: EndPoint<'g>,
     /// Exact log-weight gained in all sub-steps, `[n]`.
     pub gain: Var<'g>,
@@ -44,12 +42,14 @@ impl<'g> Mover<'_, 'g> {
                 }
                 self.cross_unmoved(at)
             }
-            Kernel::Ula | Kernel::ClippedUla { .. } if self.config.moving() < self.config.walkers => self.batched(start),
+            Kernel::Ula | Kernel::ClippedUla { .. } if self.config.moving() < self.config.walkers => {
+                self.batched(start)
+            }
             Kernel::Ula | Kernel::ClippedUla { .. } => {
                 let (from, gain) = self.inner(start)?;
                 let to = self.proposal().propose(from, self.noise(self.config.sub_steps - 1, from.x));
                 let to = EndPoint::of(self.next, (self.restart)(to))?;
-                Ok(Arrival { from, to, gain: gain + self.weigh(from, to) })
+                Ok(Arrival { to, gain: gain + self.weigh(from, to) })
             }
         }
     }
@@ -85,7 +85,7 @@ impl<'g> Mover<'_, 'g> {
     fn cross_unmoved(&self, from: EndPoint<'g>) -> Result<Arrival<'g>> {
         let to = EndPoint::of(self.next, (self.restart)(from.x))?;
         let gain = weights::frozen(from.u, to.u, self.proposal().temperature);
-        Ok(Arrival { from, to, gain })
+        Ok(Arrival { to, gain })
     }
 
     /// One block of the walkers, and all observers, take the sub-steps; the parameters change for everyone.
@@ -107,7 +107,7 @@ impl<'g> Mover<'_, 'g> {
         let to = EndPoint::of(self.next, (self.restart)(x))?;
         let ratio = weights::log_density_ratio(from, to, &proposal);
         let work = weights::frozen(from.u, to.u, proposal.temperature);
-        Ok(Arrival { from, to, gain: work + moved.select(gain.gather(place) + ratio, 0.0) })
+        Ok(Arrival { to, gain: work + moved.select(gain.gather(place) + ratio, 0.0) })
     }
 
     fn block(&self) -> Var<'g> {

@@ -120,7 +120,7 @@ impl Trainer {
     fn build(
         gpu: &Gpu,
         problem: Problem<'_>,
-        (table, numbers): (&str, &[f32]),
+        (table, numbers): (&'static str, &[f32]),
         theta: &[f32],
         start: InitialWalkers,
     ) -> Result<Self> {
@@ -132,7 +132,8 @@ impl Trainer {
         let tensor = |name: &str, shape: &[usize], data: &[f32]| Tensor::from_slice(gpu, name, shape, data);
         let (rows, width) = (config.rows(), if table == "data" { d } else { p });
         let (theta, x_tensor) = (tensor("theta", &[p], theta)?, tensor("x", &[rows, d], &x)?);
-        let mut bind = Bindings::new().key("key", RngKey::new(config.seed)).tensor("theta", &theta).tensor("x", &x_tensor);
+        let mut bind =
+            Bindings::new().key("key", RngKey::new(config.seed)).tensor("theta", &theta).tensor("x", &x_tensor);
         for (name, shape) in [("u", vec![rows]), ("grad", vec![rows, d]), ("model_gradient", vec![p])] {
             bind = bind.tensor(name, &Tensor::zeros(gpu, name, &shape, DType::F32)?);
         }
