@@ -5,8 +5,34 @@
 //! ```
 //!
 //! [`MatmulSpec::choose`] picks a tile for the device, [`MatmulSpec::template`] writes the kernel. Its memory accesses
-//! are functions that the caller splices in, so the bias, the activation, the transposed or offset operand and the
-//! several outputs of a fused kernel cost no pass over memory of their own.
+//! are functions that the caller splices in, so the bias, the activation, the offset operand and the several outputs of
+//! a fused kernel cost no pass over memory of their own.
+//!
+//! # On a software adapter, bind inputs as uniform buffers
+//!
+//! Mesa's lavapipe (22.3) reads a storage or workgroup buffer lane by lane through a slot on the stack, about 30 cycles a
+//! scalar; from a uniform buffer it gathers at 1.5. A multiply-add of 8 lanes takes about 1.5, so where the operands
+//! lie decides. `choose` counts on uniform buffers (`a_uniform`, `b_uniform`) for operands of up to 64 KiB. A
+//! taller A pays by windows of its rows, each a product of its own with the same kernel: see [`uniform_rows`].
+//!
+//! Processor time of `[2048, 128] [128, 128]`, both cores added up, Mesa 22.3.6, AMD Zen 3, on a busy machine:
+//!
+//! | tile: lanes x rows x columns | A | B | ms | GFLOP/s a core | compile, s |
+//! |---|---|---|---|---|---|
+//! | resident, 8 x 2 rows | 16 uniform windows | uniform | 3.8 | 17.6 | 1.3 |
+//! | subgroup, 8 x 4 x 16 | 16 uniform windows | uniform | 4.3 | 15.6 | 0.2 |
+//! | resident, 8 x 2 rows | storage | uniform | 5.6 | 12.0 | 1.3 |
+//! | register, 8 x 8 x 16 | 16 uniform windows | uniform | 7.0 | 9.6 | 0.6 |
+//! | subgroup, 8 x 2 x 64 | storage | uniform | 8.4 | 8.0 | 0.4 |
+//! | register, 8 x 2 x 32 | storage | uniform | 19 | 3.6 | 0.6 |
+//! | subgroup, 8 x 4 x 32 | storage | storage | 20 | 3.3 | 0.4 |
+//! | register, 8 x 8 x 8 | storage | storage | 72 | 0.9 | 0.3 |
+//! | shared, 64 x 64 | storage | storage | 166 | 0.4 | 0.3 |
+//! | `X^T dY`, subgroup, 8 x 8 x 64 | storage | storage | 11 | 6.0 | 1.9 |
+//! | `X^T dY`, subgroup, 8 x 4 x 16 | 16 uniform windows | 16 uniform windows | 4.3 | 15.6 | 0.2 |
+//!
+//! The last row leaves out the sum of its 16 partial products. B by columns (`dY W^T`) is as fast as B by rows: there is
+//! no need to transpose a weight in memory. The sums of C run over ascending k, whatever the tile.
 //!
 //! [`reference`] is the f64 twin.
 
@@ -78,7 +104,9 @@ pub struct MatmulSpec {
     /// Into how many chunks the sum over k is cut. With more than 1, C is `[split_k * n, m]`: block s holds the sums over
     /// the s-th chunk, and the caller adds the blocks, in that order.
     pub split_k: usize,
-    /// Whether the tile counts on B being a uniform buffer.
+    /// Whether the tile counts on A being read from a uniform buffer. It is right without, but slow.
+    pub a_uniform: bool,
+    /// Whether the tile counts on B being read from a uniform buffer. It is right without, but slow.
     pub b_uniform: bool,
 }
 
@@ -115,37 +143,95 @@ impl Template {
 /// Bytes of a uniform binding that every device allows.
 const UNIFORM_BYTES: usize = 64 * 1024;
 
+/// Rows a window, if a matrix `[n, width]` by rows can be cut into equal windows of its rows that can be bound as uniform
+/// buffers: they fit, and they start where a binding may (every 256 bytes, for any tensor with these rows).
+///
+/// `[n, k] [k, m]` is then `n / rows` dispatches of one kernel, the one for `[rows, k] [k, m]`; dispatch `w` binds rows
+/// `w * rows..` of A, of C, and of what the epilogue reads. A weight gradient `[k, n]^T [k, m]`, cut along k, makes
+/// as many partial products `[n, m]`, to be added. The extra dispatches themselves cost next to nothing.
+///
+/// ```
+/// use ergodic::kernels::matmul::uniform_rows;
+/// assert_eq!(uniform_rows(2048, 128), Some(128)); // 16 windows of 64 KiB
+/// assert_eq!(uniform_rows(2048, 24), Some(512)); // 4 windows of 48 KiB
+/// assert_eq!((uniform_rows(100, 24), uniform_rows(2048, 784)), (None, None));
+/// ```
+#[must_use]
+pub fn uniform_rows(n: usize, width: usize) -> Option<usize> {
+    let most = UNIFORM_BYTES / 4 / width.max(1) / 64;
+    (1..=most).rev().map(|rows| rows * 64).find(|rows| n > 0 && n % rows == 0)
+}
+
 impl MatmulSpec {
-    /// The tile for a device.
+    /// The tile for a device. On a software adapter it counts on a uniform buffer for each operand that fits into one;
+    /// see [`with_storage`](Self::with_storage) for a caller that cannot bind it so.
     #[must_use]
     pub fn choose(n: usize, k: usize, m: usize, a: Layout, b: Layout, caps: &Caps) -> Self {
         let lanes = caps.subgroups.filter(|(low, high)| low == high && low % 4 == 0).map(|(size, _)| size);
-        let mut spec = MatmulSpec { n, k, m, a, b, variant: Variant::Shared, split_k: 1, b_uniform: false };
-        if caps.is_software() {
-            spec.b_uniform = k * m * 4 <= UNIFORM_BYTES;
-            spec.variant = match lanes {
-                Some(lanes) if a == Layout::Rows && spec.b_uniform && k <= 256 => {
-                    Variant::Resident { lanes, rows: (256 / k.max(32)) as u32 }
-                }
-                Some(lanes) => Variant::Subgroup { lanes, rows: 4, cols: columns(m, 32) },
-                None => Variant::Register { lanes: 8, rows: 8, cols: columns(m, 8) },
-            };
-        } else if n < 32 || m < 16 {
-            spec.variant =
-                Variant::Register { lanes: 64, rows: if a == Layout::Cols { 4 } else { 1 }, cols: columns(m, 8) };
-        }
+        let fits = |elements: usize| caps.is_software() && 0 < elements && elements * 4 <= UNIFORM_BYTES;
+        let (a_uniform, b_uniform) = (fits(n * k), fits(k * m));
+        let mut spec = MatmulSpec { n, k, m, a, b, variant: Variant::Shared, split_k: 1, a_uniform, b_uniform };
+        spec.variant = match (caps.is_software(), lanes) {
+            (true, Some(lanes)) => spec.subgroup_tile(lanes),
+            (true, None) => spec.register_tile(),
+            (false, _) if n < 32 || m < 16 => {
+                Variant::Register { lanes: 64, rows: if a == Layout::Cols { 4 } else { 1 }, cols: columns(m, 8) }
+            }
+            (false, _) => Variant::Shared,
+        };
         spec.split_k = spec.chunks(if caps.is_software() { 4 } else { 128 });
         spec
     }
 
-    /// The same product for a B that is not a uniform buffer.
+    /// The same product, with the tile for operands of which those named lie in storage buffers.
     #[must_use]
-    pub fn with_storage_b(mut self) -> Self {
-        self.b_uniform = false;
-        if let Variant::Resident { lanes, .. } = self.variant {
-            self.variant = Variant::Subgroup { lanes, rows: 4, cols: columns(self.m, 32) };
+    pub fn with_storage(mut self, a: bool, b: bool) -> Self {
+        let chosen = (self.a_uniform, self.b_uniform);
+        self.a_uniform &= !a;
+        self.b_uniform &= !b;
+        if chosen != (self.a_uniform, self.b_uniform) {
+            self.variant = match self.variant {
+                Variant::Subgroup { lanes, .. } | Variant::Resident { lanes, .. } => self.subgroup_tile(lanes),
+                _ => self.register_tile(),
+            };
+            self.split_k = self.chunks(4);
         }
         self
+    }
+
+    /// [`with_storage`](Self::with_storage) for B alone.
+    #[must_use]
+    pub fn with_storage_b(self) -> Self {
+        self.with_storage(false, true)
+    }
+
+    /// The tile for a software adapter without subgroups.
+    fn register_tile(&self) -> Variant {
+        let (rows, most) = match (self.a_uniform, self.b_uniform) {
+            (true, true) => (8, 16),
+            (false, true) if self.a == Layout::Rows => (2, 32),
+            _ => (8, 8),
+        };
+        Variant::Register { lanes: 8, rows, cols: columns(self.m, most) }
+    }
+
+    /// A tile costs its loads, 16 times dearer from a storage buffer: that side of the tile gets to be read rarely.
+    fn subgroup_tile(&self, lanes: u32) -> Variant {
+        let quad = if self.a == Layout::Cols { 4 } else { 1 };
+        let rows = |most: u32| most.min(self.n.div_ceil(lanes as usize).max(1) as u32).next_multiple_of(quad);
+        let tile = |r: u32, most: usize| Variant::Subgroup { lanes, rows: rows(r), cols: columns(self.m, most) };
+        match (self.a_uniform, self.b_uniform, self.a, self.b) {
+            (_, true, Layout::Rows, _) if self.m > 32 && self.k <= 256 => {
+                // 256 * 4 multiply-adds in the loop over columns: a second of compiling.
+                Variant::Resident { lanes, rows: (256 / self.k.max(32)) as u32 }
+            }
+            (true, true, ..) => tile(4, 16),
+            (false, true, ..) => tile(2, 64),
+            (true, false, ..) => tile(8, 16),
+            (false, false, Layout::Cols, Layout::Rows) if self.n <= 4 * lanes as usize => tile(4, 128),
+            (false, false, Layout::Cols, Layout::Rows) => tile(8, 64),
+            (false, false, ..) => tile(4, 32),
+        }
     }
 
     /// How many chunks of at least 256 terms make about `wanted` groups.
@@ -210,6 +296,16 @@ impl MatmulSpec {
             }
             Variant::Resident { lanes, rows } => ((lanes * rows) as usize, 4),
             Variant::Shared => (64, 64),
+        }
+    }
+
+    /// Terms of each sum that a pass of a tile's loop adds. Where neither operand is contiguous along k, wide tiles add
+    /// one at a time: the text stays short, and no load is lost by it.
+    fn step(&self) -> usize {
+        let (ti, tj) = self.tile();
+        match (self.a, self.b) {
+            (Layout::Cols, Layout::Rows) if ti / self.lanes() * tj > 256 => 1,
+            _ => 4,
         }
     }
 

@@ -131,14 +131,15 @@ fn tile(out: &mut String, s: &MatmulSpec, rows: usize, cols: usize) {
             line!(out, "    var c{r}_{v} = vec4<f32>();");
         }
     }
-    let (whole, tail) = (s.k / 4 * 4, s.k % 4);
+    let step = s.step();
+    let (whole, tail) = (s.k / step * step, s.k % step);
     let (first, end) = match s.split_k {
         1 => ("0u", format!("{whole}u")),
         _ => ("part * CHUNK", format!("min(part * CHUNK + CHUNK, {whole}u)")),
     };
     if whole > 0 {
-        line!(out, "    for (var k = {first}; k < {end}; k += 4u) {{");
-        terms(out, s, rows, cols, 4);
+        line!(out, "    for (var k = {first}; k < {end}; k += {step}u) {{");
+        terms(out, s, rows, cols, step);
         line!(out, "    }}");
     }
     if tail > 0 {
@@ -164,64 +165,55 @@ fn terms(out: &mut String, s: &MatmulSpec, rows: usize, cols: usize, n_k: usize)
             }
         }
     }
-    let spread = matches!(s.variant, Variant::Subgroup { .. });
-    match (spread, s.b) {
-        (true, _) => spread_b(out, s, cols, n_k),
-        (false, Layout::Rows) => {
-            for (kk, v) in (0..n_k).flat_map(|kk| (0..cols / 4).map(move |v| (kk, v))) {
-                line!(out, "        let w{kk}_{v} = qb(k + {kk}u, j0 + {}u);", 4 * v);
-            }
-        }
-        (false, Layout::Cols) => {
-            (0..cols).for_each(|c| line!(out, "        let u{c} = qb(k, j0 + {c}u);"));
-            transpose(out, cols, n_k);
-        }
-    }
-    for (kk, r) in (0..n_k).flat_map(|kk| (0..rows).map(move |r| (kk, r))) {
-        let x = match s.a {
-            Layout::Rows => format!("x{r}.{}", XYZW[kk]),
-            Layout::Cols => format!("x{}_{kk}.{}", r / 4, XYZW[r % 4]),
-        };
-        (0..cols / 4).for_each(|v| line!(out, "        c{r}_{v} += {x} * w{kk}_{v};"));
-    }
-}
-
-/// B of a tile, each element loaded by one lane: the lanes load different vectors, and broadcast them.
-fn spread_b(out: &mut String, s: &MatmulSpec, cols: usize, n_k: usize) {
-    let lanes = s.lanes();
-    // B by rows: vector number kk * cols / 4 + v is B[k + kk, 4 v..]. By columns: number c is B[k.., c].
-    let count = if s.b == Layout::Rows { n_k * cols / 4 } else { cols };
-    for t in 0..count.div_ceil(lanes) {
-        let item = match count % lanes {
-            0 => format!("({}u + lane)", t * lanes),
-            _ => format!("min({}u + lane, {}u)", t * lanes, count - 1),
-        };
-        match s.b {
-            Layout::Rows => {
-                line!(out, "        let q{t} = qb(k + {item} / {0}u, j0 + 4u * ({item} % {0}u));", cols / 4)
-            }
-            Layout::Cols => line!(out, "        let q{t} = qb(k, j0 + {item});"),
-        }
-    }
-    let spread = |item: usize| format!("subgroupBroadcast(q{}, {}u)", item / lanes, item % lanes);
-    match s.b {
-        Layout::Rows => {
-            for (kk, v) in (0..n_k).flat_map(|kk| (0..cols / 4).map(move |v| (kk, v))) {
-                line!(out, "        let w{kk}_{v} = {};", spread(kk * cols / 4 + v));
-            }
-        }
-        Layout::Cols => {
-            (0..cols).for_each(|c| line!(out, "        let u{c} = {};", spread(c)));
-            transpose(out, cols, n_k);
-        }
-    }
-}
-
-/// From vectors `u` along k, one a column, to vectors `w` along the columns, one a k.
-fn transpose(out: &mut String, cols: usize, n_k: usize) {
+    load_b(out, s, cols, n_k);
     for (kk, v) in (0..n_k).flat_map(|kk| (0..cols / 4).map(move |v| (kk, v))) {
-        let parts: Vec<_> = (0..4).map(|c| format!("u{}.{}", 4 * v + c, XYZW[kk])).collect();
-        line!(out, "        let w{kk}_{v} = vec4({});", parts.join(", "));
+        // Spread out where it is used: a few registers instead of a tile's worth of them.
+        line!(out, "        let w{kk}_{v} = {};", weight(s, cols, kk, v));
+        for r in 0..rows {
+            let x = match s.a {
+                Layout::Rows => format!("x{r}.{}", XYZW[kk]),
+                Layout::Cols => format!("x{}_{kk}.{}", r / 4, XYZW[r % 4]),
+            };
+            line!(out, "        c{r}_{v} += {x} * w{kk}_{v};");
+        }
+    }
+}
+
+/// Loads that `weight` takes the elements of B from: in a subgroup tile each element by one lane, to be broadcast.
+fn load_b(out: &mut String, s: &MatmulSpec, cols: usize, n_k: usize) {
+    let lanes = s.lanes();
+    match (&s.variant, s.b) {
+        (Variant::Subgroup { .. }, _) => {
+            // B by rows: vector number kk * cols / 4 + v is B[k + kk, 4 v..]. By columns: number c is B[k.., c].
+            let count = if s.b == Layout::Rows { n_k * cols / 4 } else { cols };
+            for t in 0..count.div_ceil(lanes) {
+                let item = match count % lanes {
+                    0 => format!("({}u + lane)", t * lanes),
+                    _ => format!("min({}u + lane, {}u)", t * lanes, count - 1),
+                };
+                let (k, j) = match s.b {
+                    Layout::Rows => (format!("k + {item} / {}u", cols / 4), format!("4u * ({item} % {}u)", cols / 4)),
+                    Layout::Cols => ("k".into(), item),
+                };
+                line!(out, "        let q{t} = qb({k}, j0 + {j});");
+            }
+        }
+        (_, Layout::Rows) => {}
+        (_, Layout::Cols) => (0..cols).for_each(|c| line!(out, "        let q{c} = qb(k, j0 + {c}u);")),
+    }
+}
+
+/// The vector B[k + kk, j0 + 4 v..] of a tile.
+fn weight(s: &MatmulSpec, cols: usize, kk: usize, v: usize) -> String {
+    let spread =
+        |item: usize, part: &str| format!("subgroupBroadcast(q{}{part}, {}u)", item / s.lanes(), item % s.lanes());
+    let component =
+        |of: &dyn Fn(usize) -> String| format!("vec4({})", (4 * v..4 * v + 4).map(of).collect::<Vec<_>>().join(", "));
+    match (&s.variant, s.b) {
+        (Variant::Subgroup { .. }, Layout::Rows) => spread(kk * cols / 4 + v, ""),
+        (Variant::Subgroup { .. }, Layout::Cols) => component(&|c| spread(c, &format!(".{}", XYZW[kk]))),
+        (_, Layout::Rows) => format!("qb(k + {kk}u, j0 + {}u)", 4 * v),
+        (_, Layout::Cols) => component(&|c| format!("q{c}.{}", XYZW[kk])),
     }
 }
 
@@ -234,28 +226,21 @@ fn resident(out: &mut String, s: &MatmulSpec, rows: usize) {
     }
     line!(out, "    for (var j = 0u; j < M; j += 4u) {{");
     (0..rows).for_each(|r| line!(out, "        var c{r} = vec4<f32>();"));
-    let per_load = if s.b == Layout::Rows { lanes } else { lanes / 4 * 4 };
+    // Each load of a subgroup covers the next `lanes` terms: B[k + lane, j..j+4], or quads of k of 4 neighbouring columns.
     for k in 0..s.k {
-        let (q, kk) = (k / 4, k % 4);
-        if k % per_load == 0 {
+        let (t, first, part) = (k / lanes, k % lanes / 4 * 4, XYZW[k % 4]);
+        if k % lanes == 0 {
             match s.b {
-                Layout::Rows => line!(out, "        let q{} = qb({k}u + lane, j);", k / lanes),
-                Layout::Cols => line!(out, "        let q{} = qb({k}u + lane / 4u * 4u, j + lane % 4u);", k / lanes),
+                Layout::Rows => line!(out, "        let q{t} = qb({k}u + lane, j);"),
+                Layout::Cols => line!(out, "        let q{t} = qb({k}u + lane / 4u * 4u, j + lane % 4u);"),
             }
         }
-        let t = k / per_load;
-        match s.b {
-            Layout::Rows => line!(out, "        let w{k} = subgroupBroadcast(q{t}, {}u);", k % lanes),
-            Layout::Cols => {
-                if kk == 0 {
-                    let first = k % per_load;
-                    (0..4).for_each(|c| line!(out, "        let u{q}_{c} = subgroupBroadcast(q{t}, {}u);", first + c));
-                }
-                let parts: Vec<_> = (0..4).map(|c| format!("u{q}_{c}.{}", XYZW[kk])).collect();
-                line!(out, "        let w{k} = vec4({});", parts.join(", "));
-            }
-        }
-        (0..rows).for_each(|r| line!(out, "        c{r} += x{r}_{q}.{} * w{k};", XYZW[kk]));
+        let w = match s.b {
+            Layout::Rows => format!("subgroupBroadcast(q{t}, {}u)", k % lanes),
+            Layout::Cols => four("subgroupBroadcast", |c| format!("q{t}.{part}, {}u", first + c)),
+        };
+        line!(out, "        let w{k} = {w};");
+        (0..rows).for_each(|r| line!(out, "        c{r} += x{r}_{}.{part} * w{k};", k / 4));
     }
     (0..rows).for_each(|r| line!(out, "        put({}, j, 0u, c{r});", row(s, r)));
     line!(out, "    }}");
