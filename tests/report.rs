@@ -406,6 +406,25 @@ fn a_run_refuses_the_checkpoint_of_another_configuration_and_changes_nothing() {
     assert!(start(&folder, &["--resume", "--set", "walkers=65"]).unwrap().resumed().is_none(), "none to go on from");
 }
 
+#[cfg(unix)]
+#[test]
+fn an_interrupt_is_a_request_and_leaves_whole_files() {
+    let run = start(&folder("interrupt"), &[]).unwrap();
+    assert!(!run.interrupted());
+    // Without the run's handler this would end the test itself.
+    let sent = std::process::Command::new("kill").args(["-INT", &std::process::id().to_string()]).status().unwrap();
+    assert!(sent.success());
+    let patience = std::time::Instant::now();
+    while !run.interrupted() && patience.elapsed() < Duration::from_secs(10) {
+        std::thread::yield_now();
+    }
+    assert!(run.interrupted());
+    run.checkpoint(7).write(run.checkpoint_path()).unwrap();
+    let path = run.checkpoint_path();
+    run.stop(7);
+    assert_eq!(Checkpoint::read(path).unwrap().step(), 7);
+}
+
 #[test]
 fn a_folder_that_cannot_be_made_is_named() {
     let folder = folder("unwritable");
@@ -461,12 +480,14 @@ fn every_kind_of_picture_is_written_whole() {
     let histogram = Plot::new("histogram").histogram("c", &y, 10);
     let bars =
         Plot::new("bars").bars("truth", &["2", "3"], &[0.6, 0.4], &[]).bars("d", &["2", "3"], &[0.5, 0.5], &[0.1, 0.1]);
-    let plots = [lines, logs, histogram, bars];
+    let field = Plot::new("field").heat("u", &y, 10, (0.0, 0.0), (1.0, 2.0)).line("path", &[0.0, 1.0], &[0.0, 2.0]);
+    let cloud = Plot::new("cloud").cloud("density", &x, &y, 8, (0.0, 0.0), (50.0, 1.0));
+    let plots = [lines, logs, histogram, bars, field, cloud];
     write_figure(folder.join("one.png"), 1, &plots[..1]).unwrap();
     assert_eq!(png_size(&folder.join("one.png")), (1200, 800));
-    write_figure(folder.join("four.png"), 2, &plots).unwrap();
-    assert_eq!(png_size(&folder.join("four.png")), (2000, 1240));
-    assert_eq!(names(&folder), ["four.png", "one.png"], "nothing is left beside them");
+    write_figure(folder.join("six.png"), 2, &plots).unwrap();
+    assert_eq!(png_size(&folder.join("six.png")), (2000, 1860));
+    assert_eq!(names(&folder), ["one.png", "six.png"], "nothing is left beside them");
     // A title is text: without a font the page would be the same with and without.
     write_figure(folder.join("title.png"), 1, &[Plot::new("title")]).unwrap();
     write_figure(folder.join("none.png"), 1, &[Plot::new("")]).unwrap();
@@ -479,7 +500,13 @@ fn pictures_survive_odd_numbers() {
     let odd = [f64::NAN, f64::INFINITY, -f64::INFINITY, 0.0, -1.0, 1e300, 1e-300, f64::MAX, -f64::MAX];
     for (x, y) in [(&odd[..], &odd[..]), (&[], &[]), (&[1.0], &[1.0]), (&[0.0, 0.0], &[5.0, 5.0])] {
         let plot = Plot::new("odd").line("a", x, y).points("b", x, y).band("a", x, y, y).histogram("c", y, 7);
-        let plot = plot.reference("d", x, y).level("e", f64::NAN).moment("f", f64::INFINITY).bars("g", &["x"], y, x);
+        let plot = plot
+            .reference("d", x, y)
+            .heat("h", y, 2, (0.0, 1.0), (f64::NAN, 1e308))
+            .cloud("k", x, y, 3, (0.0, 0.0), (0.0, 0.0))
+            .level("e", f64::NAN)
+            .moment("f", f64::INFINITY)
+            .bars("g", &["x"], y, x);
         for plot in [plot.clone(), plot.clone().log_x(), plot.log_x().log_y().y_range(1.0, f64::NAN)] {
             write_figure(&path, 1, &[plot]).unwrap();
         }

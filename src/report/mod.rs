@@ -14,6 +14,7 @@ mod preset;
 mod progress;
 mod run;
 mod spans;
+mod stop;
 
 pub use args::Args;
 pub use checkpoint::{Checkpoint, Element};

@@ -8,7 +8,7 @@ use std::time::Instant;
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::data::file;
-use crate::report::{Args, Checkpoint, History, Metrics, Preset};
+use crate::report::{Args, Checkpoint, History, Metrics, Preset, stop};
 use crate::{Error, Result};
 
 /// A run in its folder.
@@ -58,6 +58,7 @@ impl Run {
             fs::rename(&path, &previous).map_err(|source| Error::Io { verb: "write", file: previous, source })?;
         }
         file::write_atomic(run.path("config.ron"), config.as_bytes())?;
+        stop::listen();
         Ok(Self { resumed, ..run })
     }
 
@@ -102,6 +103,22 @@ impl Run {
             Some(checkpoint) => History::resume(path, columns, checkpoint.step()),
             None => History::create(path, columns),
         }
+    }
+
+    /// Whether Ctrl-C was pressed (or the process was asked to end): write a checkpoint and call [`Run::stop`].
+    ///
+    /// A second Ctrl-C ends the process at once; every file is still whole then.
+    pub fn interrupted(&self) -> bool {
+        stop::requested()
+    }
+
+    /// Says where an interrupted run stopped and how to go on; `metrics.json` is left to the run that ends.
+    pub fn stop(self, step: u64) {
+        let _ = writeln!(
+            std::io::stdout(),
+            "stopped after step {step}; add --resume to go on from {}",
+            self.folder.display()
+        );
     }
 
     /// Writes `metrics.json` (adding `wall_s`, seconds since [`Run::start`]) and prints what was found and where the files are.

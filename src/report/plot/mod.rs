@@ -1,4 +1,4 @@
-//! Pictures of a run: lines with bands, histograms, bars and grids of images, as PNG.
+//! Pictures of a run: lines with bands, histograms, bars, coloured fields and grids of images, as PNG.
 //!
 //! A known answer is drawn as a dashed line, so that a picture shows what is right beside what was found. Colours are those of
 //! Okabe and Ito, told apart by colour-blind readers; a label keeps one colour in all layers of
@@ -15,6 +15,7 @@
 mod axis;
 mod canvas;
 mod grid;
+mod heat;
 mod panel;
 
 use std::path::Path;
@@ -58,6 +59,13 @@ enum Shape {
     Steps(Vec<(f64, f64, f64)>),
     /// `(left, right, height, error)`.
     Bars(Vec<(f64, f64, f64, f64)>),
+    /// Coloured cells `[n_y, n_x]` from corner to corner.
+    Heat {
+        n_x: usize,
+        values: Vec<f64>,
+        from: (f64, f64),
+        to: (f64, f64),
+    },
     /// Dashed, at one height.
     Level(f64),
     /// Dashed, at one abscissa.
@@ -159,6 +167,31 @@ impl Plot {
         let mut plot = self.layer(label, Shape::Bars(bars));
         plot.spread_bars();
         plot
+    }
+
+    /// Coloured cells: `values` `[n_y, n_x]`, the first row lowest, between the corners `from` and `to`; `label` names the
+    /// colour bar. For straight axes; the colours are viridis, NaN stays white.
+    #[must_use]
+    pub fn heat(self, label: &str, values: &[f64], n_x: usize, from: (f64, f64), to: (f64, f64)) -> Self {
+        self.layer(label, Shape::Heat { n_x: n_x.max(1), values: values.to_vec(), from, to })
+    }
+
+    /// The density of points in the plane in `n_bins` squared cells between `from` and `to`: the volume is the part inside.
+    #[must_use]
+    pub fn cloud(self, label: &str, x: &[f64], y: &[f64], n_bins: usize, from: (f64, f64), to: (f64, f64)) -> Self {
+        let n = n_bins.max(1);
+        let cell = |value: f64, lo: f64, hi: f64| {
+            let at = (value - lo) / (hi - lo);
+            (0.0..1.0).contains(&at).then_some((at * n as f64) as usize)
+        };
+        let one = (n * n) as f64 / ((to.0 - from.0) * (to.1 - from.1) * x.len().min(y.len()).max(1) as f64);
+        let mut density = vec![0.0; n * n];
+        for (x, y) in x.iter().zip(y) {
+            if let (Some(column), Some(row)) = (cell(*x, from.0, to.0), cell(*y, from.1, to.1)) {
+                density[row * n + column] += one;
+            }
+        }
+        self.heat(label, &density, n, from, to)
     }
 
     /// The known answer: a dashed horizontal line, `exact` in the legend.

@@ -4,11 +4,11 @@ use plotters::prelude::RGBColor;
 
 use super::axis::{Scale, Tick};
 use super::canvas::{Canvas, FAINT, GREY, INK, Pin, Point, text_width};
-use super::{Layer, Plot, Shape};
+use super::{Layer, Plot, Shape, heat};
 
 const TITLE: f64 = 28.0;
-const LABEL: f64 = 23.0;
-const TICK: f64 = 20.0;
+pub(super) const LABEL: f64 = 23.0;
+pub(super) const TICK: f64 = 20.0;
 const GAP: f64 = 14.0;
 
 /// Okabe and Ito, Color Universal Design (2008), without yellow, which white paper swallows.
@@ -25,11 +25,11 @@ const PALETTE: [RGBColor; 7] = [
 const DASH: Option<(f64, f64)> = Some((11.0, 8.0));
 
 /// The frame of the axes on the page and the scales in it.
-struct Frame {
-    left: f64,
-    right: f64,
-    top: f64,
-    bottom: f64,
+pub(super) struct Frame {
+    pub left: f64,
+    pub right: f64,
+    pub top: f64,
+    pub bottom: f64,
     x: Scale,
     y: Scale,
 }
@@ -43,7 +43,7 @@ impl Frame {
         self.y.place(y).map(|at| self.bottom - at * (self.bottom - self.top))
     }
 
-    fn at(&self, (x, y): Point) -> Option<Point> {
+    pub fn at(&self, (x, y): Point) -> Option<Point> {
         Some((self.x_at(x)?, self.y_at(y)?))
     }
 
@@ -51,7 +51,7 @@ impl Frame {
         (self.left - 0.5..=self.right + 0.5).contains(&x) && (self.top - 0.5..=self.bottom + 0.5).contains(&y)
     }
 
-    fn clamp(&self, (x, y): Point) -> Point {
+    pub fn clamp(&self, (x, y): Point) -> Point {
         (x.clamp(self.left, self.right), y.clamp(self.top, self.bottom))
     }
 
@@ -84,7 +84,7 @@ pub(super) fn draw(plot: &Plot, canvas: &mut Canvas, corner: Point, size: (f64, 
     let y_label = if plot.y.label.is_empty() { 0.0 } else { LABEL + GAP };
     let frame = Frame {
         left: corner.0 + 22.0 + y_label + widest + GAP,
-        right: corner.0 + size.0 - 40.0,
+        right: corner.0 + size.0 - 40.0 - heat::bar_width(plot),
         top: 0.0,
         bottom: corner.1 + size.1 - 28.0 - TICK - GAP - if plot.x.label.is_empty() { 0.0 } else { LABEL + GAP },
         x,
@@ -101,6 +101,7 @@ pub(super) fn draw(plot: &Plot, canvas: &mut Canvas, corner: Point, size: (f64, 
     for layer in &plot.layers {
         draw_layer(layer, color_of(plot, layer), canvas, &frame);
     }
+    heat::bar(plot, canvas, &frame);
     // The axis lines lie over bars that stand on them.
     canvas.line((frame.left, frame.bottom), (frame.right, frame.bottom), 1.4, INK);
     canvas.line((frame.left, frame.top), (frame.left, frame.bottom), 1.4, INK);
@@ -109,7 +110,7 @@ pub(super) fn draw(plot: &Plot, canvas: &mut Canvas, corner: Point, size: (f64, 
 /// Scales that hold every layer. Bars and histograms stand on 0 without room below.
 fn scales(plot: &Plot) -> (Scale, Scale) {
     let (mut xs, mut ys) = (Vec::new(), Vec::new());
-    let mut stands = false;
+    let (mut stands, mut field) = (false, false);
     for layer in &plot.layers {
         match &layer.shape {
             Shape::Line(points) | Shape::Points(points) | Shape::Reference(points) => {
@@ -130,6 +131,11 @@ fn scales(plot: &Plot) -> (Scale, Scale) {
                 ys.extend(bars.iter().flat_map(|b| [b.2 + b.3, b.2 - b.3]));
                 stands = true;
             }
+            Shape::Heat { from, to, .. } => {
+                xs.extend([from.0, to.0]);
+                ys.extend([from.1, to.1]);
+                field = true;
+            }
             Shape::Level(y) => ys.push(*y),
             Shape::Moment(x) => xs.push(*x),
         }
@@ -139,7 +145,7 @@ fn scales(plot: &Plot) -> (Scale, Scale) {
     let y_range = if stands && top > 0.0 { Some((0.0, 1.06 * top)) } else { plot.y.range };
     let x_room = if plot.x.names.is_empty() && only_lines(plot) { 0.0 } else { 0.03 };
     let x = Scale::fit(xs.into_iter(), plot.x.log, plot.x.range, x_room);
-    (x, Scale::fit(ys.into_iter(), plot.y.log, y_range, 0.05))
+    (x, Scale::fit(ys.into_iter(), plot.y.log, y_range, if field { 0.0 } else { 0.05 }))
 }
 
 /// Lines may touch the frame; dots need room for their radius.
@@ -155,7 +161,7 @@ fn named(plot: &Plot) -> Option<Vec<Tick>> {
 /// Labels in the order in which they first appear, each once.
 fn labels(plot: &Plot) -> Vec<&Layer> {
     let mut seen: Vec<&Layer> = Vec::new();
-    for layer in plot.layers.iter().filter(|layer| !layer.label.is_empty()) {
+    for layer in plot.layers.iter().filter(|layer| in_legend(layer)) {
         match seen.iter_mut().find(|there| there.label == layer.label) {
             // A band is explained by the line of its label.
             Some(there) if matches!(there.shape, Shape::Band(_)) => *there = layer,
@@ -164,6 +170,11 @@ fn labels(plot: &Plot) -> Vec<&Layer> {
         }
     }
     seen
+}
+
+/// A field is explained by its colour bar.
+fn in_legend(layer: &Layer) -> bool {
+    !layer.label.is_empty() && !matches!(layer.shape, Shape::Heat { .. })
 }
 
 fn is_reference(layer: &Layer) -> bool {
@@ -268,6 +279,7 @@ fn draw_layer(layer: &Layer, color: RGBColor, canvas: &mut Canvas, frame: &Frame
         }
         Shape::Steps(steps) => outline(steps, color, canvas, frame),
         Shape::Bars(bars) => bars.iter().for_each(|bar| draw_bar(*bar, color, canvas, frame)),
+        Shape::Heat { .. } => heat::draw(layer, canvas, frame),
         Shape::Level(y) => {
             if let Some(y) = frame.y_at(*y).filter(|y| frame.holds((frame.left, *y))) {
                 canvas.path(&[(frame.left, y), (frame.right, y)], 2.2, color, DASH);
