@@ -8,21 +8,23 @@ impl Graph {
     /// The node for this operation: an existing one, a simpler one of equal value, or a new one.
     ///
     /// The caller has checked the shapes; the methods of [`Var`] do.
-    pub(crate) fn push(&self, op: Op, mut args: Vec<NodeId>, shape: Shape, dtype: DType, site: Site) -> Var<'_> {
+    pub(crate) fn push(&self, mut op: Op, mut args: Vec<NodeId>, shape: Shape, dtype: DType, site: Site) -> Var<'_> {
         let mut inner = self.inner.borrow_mut();
         let site = inner.site.unwrap_or(site);
         if args.iter().any(|&a| matches!(inner.nodes[a.index()].op, Op::Invalid)) {
             let id = inner.intern(Op::Invalid, vec![], Shape::default(), DType::F32, site);
             return Var::new(self, id);
         }
-        if matches!(op, Op::Binary(f) if f.commutes()) {
-            args.sort_unstable();
-        }
-        let id = match inner.simplify(&op, &args, &shape, dtype) {
-            Some(Simpler::Same(id)) => id,
-            Some(Simpler::Full(value)) => inner.full(value, shape, dtype, site),
-            Some(Simpler::Other(op, args)) => inner.intern(op, args, shape, dtype, site),
-            None => inner.intern(op, args, shape, dtype, site),
+        let id = loop {
+            if matches!(op, Op::Binary(f) if f.commutes()) {
+                args.sort_unstable();
+            }
+            match inner.simplify(&op, &args, &shape, dtype) {
+                Some(Simpler::Same(id)) => break id,
+                Some(Simpler::Full(value)) => break inner.full(value, shape, dtype, site),
+                Some(Simpler::Other(other, of)) => (op, args) = (other, of), // it may be simpler still
+                None => break inner.intern(op, args, shape, dtype, site),
+            }
         };
         Var::new(self, id)
     }
