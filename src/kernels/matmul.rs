@@ -159,7 +159,7 @@ const UNIFORM_BYTES: usize = 64 * 1024;
 #[must_use]
 pub fn uniform_rows(n: usize, width: usize) -> Option<usize> {
     let most = UNIFORM_BYTES / 4 / width.max(1) / 64;
-    (1..=most).rev().map(|rows| rows * 64).find(|rows| n > 0 && n % rows == 0)
+    (1..=most).rev().map(|rows| rows * 64).find(|&rows| n > 0 && n.is_multiple_of(rows))
 }
 
 impl MatmulSpec {
@@ -167,7 +167,7 @@ impl MatmulSpec {
     /// see [`with_storage`](Self::with_storage) for a caller that cannot bind it so.
     #[must_use]
     pub fn choose(n: usize, k: usize, m: usize, a: Layout, b: Layout, caps: &Caps) -> Self {
-        let lanes = caps.subgroups.filter(|(low, high)| low == high && low % 4 == 0).map(|(size, _)| size);
+        let lanes = caps.subgroups.filter(|(low, high)| low == high && low.is_multiple_of(4)).map(|(size, _)| size);
         let fits = |elements: usize| caps.is_software() && 0 < elements && elements * 4 <= UNIFORM_BYTES;
         let (a_uniform, b_uniform) = (fits(n * k), fits(k * m));
         let mut spec = MatmulSpec { n, k, m, a, b, variant: Variant::Shared, split_k: 1, a_uniform, b_uniform };
@@ -267,7 +267,7 @@ impl MatmulSpec {
     pub fn vectors(&self) -> Vectors {
         let a = if self.a == Layout::Rows { self.k } else { self.n };
         let b = if self.b == Layout::Rows { self.m } else { self.k };
-        Vectors { a: a % 4 == 0, b: b % 4 == 0, store: self.m % 4 == 0 }
+        Vectors { a: a.is_multiple_of(4), b: b.is_multiple_of(4), store: self.m.is_multiple_of(4) }
     }
 
     /// Terms a chunk of the sum over k, a multiple of 4.
