@@ -46,7 +46,7 @@ type Outputs<'g> = Vec<(String, Var<'g>)>;
 /// | `theta` | `[P]` | parameters `theta_k` |
 /// | `x`, `u`, `grad` | `[n, d]`, `[n]`, `[n, d]` | walkers, then observers; energy and gradient under `theta_k` |
 /// | `model_gradient` | `[P]` | `<dU/dtheta>` under `theta_k` |
-/// | `moment1`, `moment2` | `[P]` | of Adam |
+/// | `theta.m`, `theta.v` | `[P]` | moments of Adam |
 /// | `a`, `a.low`, `log_z0`, `log_z0.low`, `log_z0_var`, `resamplings` | `[walkers]`, then scalars | weights of the walkers |
 /// | the same with `observer.` before | `[observers]`, then scalars | weights of the observers |
 ///
@@ -189,8 +189,7 @@ impl<'g> Step<'_, 'g> {
                 let model = self.g.input("model_gradient", self.theta.shape());
                 let data = self.p.data_gradient(self.g, self.theta, n_data, self.key.fold_in(purpose::DATA))?;
                 let update = update(self.g, self.p.config, self.theta, data - model);
-                let state = update.state.into_iter().map(|(name, var)| (name.to_string(), var));
-                Ok((update.theta, state.collect()))
+                Ok((update.theta, update.state))
             }
         }
     }
@@ -340,7 +339,7 @@ pub(super) fn zero_states(problem: Problem<'_>) -> Vec<(String, Vec<usize>, DTyp
         }
     }
     if let (Optimiser::Adam { beta1, .. }, Drive::Learn { .. }) = (config.optimiser, problem.drive) {
-        let moments = [("moment1", beta1 > 0.0), ("moment2", true)].into_iter().filter(|m| m.1);
+        let moments = [("theta.m", beta1 > 0.0), ("theta.v", true)].into_iter().filter(|m| m.1);
         all.extend(moments.map(|(name, _)| (name.to_string(), vec![problem.energy.n_params()], DType::F32)));
     }
     all

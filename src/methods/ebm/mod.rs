@@ -29,6 +29,7 @@ mod diagnostics;
 mod energy;
 mod iteration;
 mod kernel;
+mod mlp;
 mod optimiser;
 mod trainer;
 
@@ -36,4 +37,5 @@ pub use config::{Decay, Kernel, Method, Optimiser, Start, TrainConfig};
 pub use diagnostics::Diagnostics;
 pub use energy::{Energy, Mixture, Quadratic};
 pub use iteration::{Drive, Problem, initial, iteration};
+pub use mlp::MlpEnergy;
 pub use trainer::{InitialWalkers, State, Trainer, Values};

@@ -2,45 +2,23 @@
 
 use super::config::{Decay, Optimiser, TrainConfig};
 use crate::graph::{DType, Graph, Var};
+use crate::nn::{Adam, Sgd, Update, clip_global_norm};
 
-/// The next parameters, and the optimiser's state by the names of its inputs.
-pub(super) struct Update<'g> {
-    pub theta: Var<'g>,
-    pub state: Vec<(&'static str, Var<'g>)>,
-}
-
-/// One step down `gradient [P]`. Reads the inputs `moment1`, `moment2` and `rate_factors` where the configuration has them.
+/// One step down `gradient [P]`. Reads the inputs `theta.m`, `theta.v` (Adam) and `rate_factors` where the configuration has
+/// them.
 pub(super) fn update<'g>(graph: &'g Graph, config: &TrainConfig, theta: Var<'g>, gradient: Var<'g>) -> Update<'g> {
-    let shape = theta.shape();
-    let gradient = config.clip_norm.map_or(gradient, |limit| clipped(gradient, limit));
-    let factors = (!config.rate_factors.is_empty()).then(|| graph.input("rate_factors", &shape));
-    let (direction, state) = match config.optimiser {
-        Optimiser::Sgd => (gradient, vec![]),
-        Optimiser::Adam { beta1, beta2 } => {
-            let second = graph.input("moment2", &shape) * beta2 + gradient.square() * (1.0 - beta2);
-            let (first, mut state) = (first_moment(graph, beta1, gradient), vec![("moment2", second)]);
-            if beta1 > 0.0 {
-                state.push(("moment1", first));
-            }
-            let mean = if beta1 > 0.0 { first / bias(graph, beta1) } else { first };
-            (mean / ((second / bias(graph, beta2)).sqrt() + 1e-8), state)
-        }
+    let gradient = config.clip_norm.map_or(gradient, |limit| clip_global_norm(gradient, limit).0);
+    let rate = rate(graph, config);
+    let rates = match config.rate_factors.is_empty() {
+        true => rate,
+        false => graph.input("rate_factors", theta.shape()) * rate,
     };
-    let step = direction * rate(graph, config);
-    Update { theta: theta - factors.map_or(step, |f| step * f), state }
-}
-
-fn first_moment<'g>(graph: &'g Graph, beta1: f64, gradient: Var<'g>) -> Var<'g> {
-    if beta1 == 0.0 {
-        return gradient;
+    match config.optimiser {
+        Optimiser::Sgd => Sgd::default().step("theta", theta, gradient, rates),
+        Optimiser::Adam { beta1, beta2 } => {
+            Adam { beta1, beta2, ..Adam::default() }.step("theta", theta, gradient, rates, graph.step())
+        }
     }
-    graph.input("moment1", gradient.shape()) * beta1 + gradient * (1.0 - beta1)
-}
-
-/// `1 - beta^(k+1)`: what the average of k+1 gradients is short of, having started at 0.
-fn bias<'g>(graph: &'g Graph, beta: f64) -> Var<'g> {
-    let count = graph.step().cast(DType::F32) + 1.0;
-    if beta == 0.0 { graph.constant(1.0) } else { -(count * beta.ln()).expm1() }
 }
 
 fn rate<'g>(graph: &'g Graph, config: &TrainConfig) -> Var<'g> {
@@ -51,9 +29,4 @@ fn rate<'g>(graph: &'g Graph, config: &TrainConfig) -> Var<'g> {
             (1.0 - done).max(0.0) * config.learning_rate
         }
     }
-}
-
-fn clipped(gradient: Var<'_>, limit: f64) -> Var<'_> {
-    let norm = gradient.square().sum(0).sqrt();
-    gradient * (limit / norm.max(1e-30)).min(1.0)
 }
