@@ -115,6 +115,18 @@ fn v6_systematic_offspring_are_floor_or_ceiling() {
 }
 
 #[test]
+fn v6_running_sums_keep_what_rounding_drops() {
+    let (g, n) = (Graph::new(), 1_000_000);
+    let sums = g.input("w", [n]).cumsum(0);
+    let end = iterate(&device(), &[("w", vec![0.1; n])], RngKey::new(0), &[], &[("sums", sums)], 1);
+    for (sum, terms) in end["sums"].iter().zip(1..) {
+        let exact = f64::from(terms) * f64::from(0.1f32);
+        // Rounded once. A plain running sum, or a driver that simplifies (a + b) - a, is off by 5e-5.
+        assert!((sum / exact - 1.0).abs() < 2f64.powi(-23), "{terms} terms: {sum}, exact {exact}");
+    }
+}
+
+#[test]
 fn v6_log_z_is_continuous_where_all_weights_become_equal() {
     let n = 10_007;
     for backend in [Backend::F64, device()] {
