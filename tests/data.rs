@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 /// An empty folder of this test's own.
 fn folder(name: &str) -> PathBuf {
-    let path = std::env::temp_dir().join(format!("ergodic-data-{}-{name}", std::process::id()));
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("ergodic-data-{}-{name}", std::process::id()));
     let _ = fs::remove_dir_all(&path);
     fs::create_dir_all(&path).unwrap();
     path
@@ -361,7 +361,7 @@ proptest! {
     fn arrays_come_back_bit_for_bit(shape in prop::collection::vec(0usize..5, 0..4), seed in any::<u32>()) {
         let n: usize = shape.iter().product();
         let values: Vec<f32> = (0..n as u32).map(|i| f32::from_bits(seed.wrapping_mul(i.wrapping_add(1)))).collect();
-        let path = std::env::temp_dir().join(format!("ergodic-npy-{}.npy", std::process::id()));
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("ergodic-npy-{}.npy", std::process::id()));
         npy::write(&path, &shape, &values).unwrap();
         let back = npy::read::<f32>(&path).unwrap();
         prop_assert_eq!(back.shape, shape);
@@ -371,7 +371,7 @@ proptest! {
 
     #[test]
     fn any_bytes_are_read_or_refused_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..64), cut in 0usize..28) {
-        let path = std::env::temp_dir().join(format!("ergodic-fuzz-{}.idx", std::process::id()));
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("ergodic-fuzz-{}.idx", std::process::id()));
         for bytes in [bytes.clone(), [&small_idx()[..cut], &bytes].concat(), packed(&bytes), [b"\x93NUMPY", &bytes[..]].concat()] {
             fs::write(&path, &bytes).unwrap();
             let _ = (idx::images(&path), idx::labels(&path), npy::read::<f64>(&path), table::read(&path));

@@ -8,7 +8,7 @@ use ergodic::report::{Plot, Tiles, image_grid, write_figure};
 
 /// An empty folder of this test's own.
 fn folder(name: &str) -> PathBuf {
-    let path = std::env::temp_dir().join(format!("ergodic-plots-{}-{name}", std::process::id()));
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("ergodic-plots-{}-{name}", std::process::id()));
     let _ = fs::remove_dir_all(&path);
     fs::create_dir_all(&path).unwrap();
     path

@@ -2,7 +2,7 @@
 #![cfg(feature = "report")]
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ergodic::Error;
 use ergodic::gpu::{AdapterChoice, Tier};
@@ -79,7 +79,7 @@ fn set_message(set: &str) -> String {
 
 /// An empty folder of this test's own.
 fn folder(name: &str) -> PathBuf {
-    let path = std::env::temp_dir().join(format!("ergodic-presets-{}-{name}", std::process::id()));
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("ergodic-presets-{}-{name}", std::process::id()));
     let _ = fs::remove_dir_all(&path);
     fs::create_dir_all(&path).unwrap();
     path

@@ -23,7 +23,7 @@ const TEXT: &str = "(walkers: 64)";
 
 /// An empty folder of this test's own.
 fn folder(name: &str) -> PathBuf {
-    let path = std::env::temp_dir().join(format!("ergodic-report-{}-{name}", std::process::id()));
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("ergodic-report-{}-{name}", std::process::id()));
     let _ = fs::remove_dir_all(&path);
     fs::create_dir_all(&path).unwrap();
     path
@@ -277,7 +277,7 @@ proptest! {
 
     #[test]
     fn metrics_read_back_to_the_same_bits(values in prop::collection::btree_map("[a-z_.]{1,8}", any::<f64>(), 0..8)) {
-        let path = std::env::temp_dir().join(format!("ergodic-metrics-{}.json", std::process::id()));
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("ergodic-metrics-{}.json", std::process::id()));
         let mut metrics = Metrics::default();
         values.iter().for_each(|(name, value)| { metrics.set(name.as_str(), *value); });
         metrics.write(&path).unwrap();

@@ -1,4 +1,4 @@
-//! NumPy's array files: `numpy.load` reads what [`write`] leaves, and the other way round.
+//! NumPy's array files: `numpy.load` reads what [`write()`] leaves, and the other way round.
 //!
 //! ```text
 //! \x93NUMPY 1 0  u16 header length  {'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }  padding \n  values
