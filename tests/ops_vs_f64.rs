@@ -149,6 +149,7 @@ fn gather_and_scatter() {
                 ("of_expression", (x * x).gather(index)),
                 ("at_step", x.at_step()),
                 ("scattered", x.scatter_add(index, 11)),
+                ("past_the_end", x.scatter_add(index + 2, 3)),
             ]
         });
     }

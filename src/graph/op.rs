@@ -163,7 +163,7 @@ pub enum Op {
     },
     /// Rows of `args[0] [m, ..]` at `args[1]` (`U32`, any shape `[k ..]`): `[k .., ..]`. Indices are clamped.
     Gather,
-    /// Sum into row `args[1][i]` of a zero tensor of the node's shape the row `args[0][i]`.
+    /// Sum into row `args[1][i]` of a zero tensor of the node's shape the row `args[0][i]`. Indices are clamped.
     ScatterAdd,
     /// For each query in `args[1]`, how many entries of the ascending `args[0] [m]` are below it: `U32` in `0..=m`.
     SearchSorted,

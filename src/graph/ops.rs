@@ -216,7 +216,8 @@ impl<'g> Var<'g> {
         self.gather(self.graph().step())
     }
 
-    /// Sum the rows of this `[k, ..]` into rows `index [k]` of a zero tensor `[rows, ..]`, in order.
+    /// Sum the rows of this `[k, ..]` into rows `index [k]` of a zero tensor `[rows, ..]`, in order. Indices past the end
+    /// give to the last row: this is the transpose of [`gather`](Var::gather).
     #[track_caller]
     pub fn scatter_add(self, index: Var<'g>, rows: usize) -> Var<'g> {
         let (from, at, site, dtype) = (self.shape(), index.shape(), Location::caller(), self.dtype());

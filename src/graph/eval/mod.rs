@@ -114,49 +114,14 @@ struct Interpreter<'a> {
 
 impl Interpreter<'_> {
     fn compute(&self, node: &Node) -> Result<Held> {
-        let (shape, dtype) = (&node.shape, node.dtype);
-        let map1 = |f: &dyn Fn(f64) -> f64| self.data(node, 0).iter().map(|&x| f(x)).collect::<Vec<_>>();
-        let map2 = |f: &dyn Fn(f64, f64) -> f64| {
-            self.data(node, 0).iter().zip(self.data(node, 1)).map(|(&x, &y)| f(x, y)).collect::<Vec<_>>()
-        };
         let data = match &node.op {
-            Op::Const(bits) => vec![f64::from_bits(*bits)],
-            Op::Input(name) if dtype == DType::Key => return Ok(Held::Key(self.feeds.input_key(name)?)),
+            Op::Input(name) if node.dtype == DType::Key => return Ok(Held::Key(self.feeds.input_key(name)?)),
             Op::Input(name) => return Ok(Held::Array(self.feeds.input_data(name, node)?)),
-            Op::Step => vec![f64::from(self.feeds.step)],
             Op::FoldIn(word) => return Ok(Held::Key(self.key(node)?.fold_in(*word))),
-            Op::Random(draw) => random::draw(self.key(node)?, *draw, shape, self.feeds.step),
             Op::Reshape | Op::StopGrad => return self.value(node, 0),
-            Op::Cast => map1(&|x| cast_f64(x, dtype)),
-            Op::Unary(f) => map1(&|x| unary_f64(*f, x)),
-            Op::Binary(f) => map2(&|x, y| binary_f64(*f, x, y, dtype)),
-            Op::Compare(f) => map2(&|x, y| f64::from(u8::from(compare_f64(*f, x, y)))),
-            Op::Select => {
-                let branches = self.data(node, 1).iter().zip(self.data(node, 2));
-                self.data(node, 0)
-                    .iter()
-                    .zip(branches)
-                    .map(|(&c, (&yes, &no))| if c != 0.0 { yes } else { no })
-                    .collect()
-            }
-            Op::Iota { axis } => views::iota(*axis, shape),
-            Op::Permute(perm) => views::permute(self.data(node, 0), &self.shape(node, 0), perm),
-            Op::Broadcast => views::broadcast(self.data(node, 0), &self.shape(node, 0), shape),
-            Op::Slice(start) => views::slice(self.data(node, 0), &self.shape(node, 0), start, shape),
-            Op::Pad(start) => views::pad(self.data(node, 0), &self.shape(node, 0), start, shape),
-            Op::Concat { axis } => {
-                let parts: Vec<_> = (0..node.args.len()).map(|i| (self.data(node, i), self.shape(node, i))).collect();
-                views::concat(&parts, *axis)
-            }
-            Op::Sum { axes } => reduce::sum(self.data(node, 0), &self.shape(node, 0), axes, dtype),
-            Op::Max { axes } => reduce::max(self.data(node, 0), &self.shape(node, 0), axes, dtype),
-            Op::CumSum { axis } => reduce::cumsum(self.data(node, 0), shape, *axis, dtype),
-            Op::MatMul => reduce::matmul(self.data(node, 0), self.data(node, 1), shape),
-            Op::Stencil { taps, boundary } => reduce::stencil(self.data(node, 0), shape, taps, *boundary),
-            Op::Gather => index::gather(self.data(node, 0), &self.shape(node, 0), self.data(node, 1))?,
-            Op::ScatterAdd => index::scatter_add(self.data(node, 0), self.data(node, 1), shape, dtype),
-            Op::SearchSorted => index::search_sorted(self.data(node, 0), self.data(node, 1)),
-            Op::Invalid => return Err(no_value("a value built from a mistake")),
+            Op::Random(draw) => random::draw(self.key(node)?, *draw, &node.shape, self.feeds.step),
+            Op::Step => vec![f64::from(self.feeds.step)],
+            _ => apply(node, &(0..node.args.len()).map(|i| self.arg(node, i)).collect::<Vec<_>>())?,
         };
         Ok(Held::Array(Rc::new(data)))
     }
@@ -165,12 +130,13 @@ impl Interpreter<'_> {
         self.values.get(&node.args[i]).cloned().ok_or_else(|| no_value("a value that was dropped"))
     }
 
-    /// Elements of an argument. Keys have none; only draws and `fold_in` take keys, and they ask for `key`.
-    fn data(&self, node: &Node, i: usize) -> &[f64] {
-        match self.values.get(&node.args[i]) {
+    /// An argument. Keys have no elements; only draws and `fold_in` take keys, and they ask for `key`.
+    fn arg(&self, node: &Node, i: usize) -> Arg<'_> {
+        let data: &[f64] = match self.values.get(&node.args[i]) {
             Some(Held::Array(data)) => data,
             _ => &[],
-        }
+        };
+        Arg { data, shape: self.graph.node(node.args[i]).shape.clone() }
     }
 
     fn key(&self, node: &Node) -> Result<RngKey> {
@@ -178,10 +144,6 @@ impl Interpreter<'_> {
             Held::Key(key) => Ok(key),
             Held::Array(_) => Err(no_value("an array where a key belongs")),
         }
-    }
-
-    fn shape(&self, node: &Node, i: usize) -> Shape {
-        self.graph.node(node.args[i]).shape.clone()
     }
 
     fn output(&self, id: NodeId) -> Result<Value> {
@@ -194,6 +156,45 @@ impl Interpreter<'_> {
             None => Err(no_value("a value that was dropped")),
         }
     }
+}
+
+struct Arg<'a> {
+    data: &'a [f64],
+    shape: Shape,
+}
+
+/// The operations that are functions of their arguments alone.
+fn apply(node: &Node, args: &[Arg<'_>]) -> Result<Vec<f64>> {
+    let (to, dtype) = (&node.shape, node.dtype);
+    Ok(match (&node.op, args) {
+        (Op::Const(bits), _) => vec![f64::from_bits(*bits)],
+        (Op::Iota { axis }, _) => views::iota(*axis, to),
+        (Op::Cast, [x]) => x.data.iter().map(|&x| cast_f64(x, dtype)).collect(),
+        (Op::Unary(f), [x]) => x.data.iter().map(|&x| unary_f64(*f, x)).collect(),
+        (Op::Binary(f), [x, y]) => pairs(x, y).map(|(x, y)| binary_f64(*f, x, y, dtype)).collect(),
+        (Op::Compare(f), [x, y]) => pairs(x, y).map(|(x, y)| f64::from(u8::from(compare_f64(*f, x, y)))).collect(),
+        (Op::Select, [c, yes, no]) => {
+            c.data.iter().zip(pairs(yes, no)).map(|(&c, (yes, no))| if c != 0.0 { yes } else { no }).collect()
+        }
+        (Op::Permute(perm), [x]) => views::permute(x.data, &x.shape, perm),
+        (Op::Broadcast, [x]) => views::broadcast(x.data, &x.shape, to),
+        (Op::Slice(start), [x]) => views::slice(x.data, &x.shape, start, to),
+        (Op::Pad(start), [x]) => views::pad(x.data, &x.shape, start, to),
+        (Op::Concat { axis }, parts) => views::concat(parts, *axis),
+        (Op::Sum { axes }, [x]) => reduce::sum(x.data, &x.shape, axes, dtype),
+        (Op::Max { axes }, [x]) => reduce::max(x.data, &x.shape, axes, dtype),
+        (Op::CumSum { axis }, [x]) => reduce::cumsum(x.data, to, *axis, dtype),
+        (Op::MatMul, [a, b]) => reduce::matmul(a.data, b.data, to),
+        (Op::Stencil { taps, boundary }, [x]) => reduce::stencil(x.data, to, taps, *boundary),
+        (Op::Gather, [table, at]) => index::gather(table.data, &table.shape, at.data)?,
+        (Op::ScatterAdd, [x, at]) => index::scatter_add(x.data, at.data, to, dtype),
+        (Op::SearchSorted, [table, queries]) => index::search_sorted(table.data, queries.data),
+        _ => return Err(no_value("a value built from a mistake")),
+    })
+}
+
+fn pairs<'a>(x: &Arg<'a>, y: &Arg<'a>) -> impl Iterator<Item = (f64, f64)> + use<'a> {
+    x.data.iter().copied().zip(y.data.iter().copied())
 }
 
 fn no_value(got: &str) -> Error {

@@ -1,5 +1,6 @@
 //! Operations that move elements without changing them.
 
+use super::Arg;
 use crate::graph::Shape;
 
 /// Call `visit` with `start + sum_k i_k strides[k]` for every index of the box, in row-major order.
@@ -75,13 +76,13 @@ pub(super) fn pad(data: &[f64], from: &Shape, start: &[usize], to: &Shape) -> Ve
     out
 }
 
-pub(super) fn concat(parts: &[(&[f64], Shape)], axis: usize) -> Vec<f64> {
-    let outer: usize = parts.first().map_or(0, |(_, shape)| shape[..axis].iter().product());
+pub(super) fn concat(parts: &[Arg<'_>], axis: usize) -> Vec<f64> {
+    let outer: usize = parts.first().map_or(0, |part| part.shape[..axis].iter().product());
     let mut out = Vec::new();
     for i in 0..outer {
-        for (data, shape) in parts {
-            let len: usize = shape[axis..].iter().product();
-            out.extend_from_slice(&data[i * len..(i + 1) * len]);
+        for part in parts {
+            let len: usize = part.shape[axis..].iter().product();
+            out.extend_from_slice(&part.data[i * len..(i + 1) * len]);
         }
     }
     out

@@ -242,12 +242,12 @@ impl Emitter<'_> {
             self.define_at(&text, &[level])
         };
         let zero = self.literal(0.0, node.dtype);
-        let extent = self.node(index).shape[0];
+        let (extent, last) = (self.node(index).shape[0], node.shape[0].saturating_sub(1));
         self.total(extent, node.dtype, |e, r| {
             let at = e.value(index, std::slice::from_ref(&r));
             let from: Vec<_> = [r].into_iter().chain(idx[1..].iter().cloned()).collect();
             let x = e.value(rows, &from);
-            e.define(&format!("select({zero}, {x}, {at} == {target})"), &[&x, &at, &target])
+            e.define(&format!("select({zero}, {x}, min({at}, {last}u) == {target})"), &[&x, &at, &target])
         })
     }
 
