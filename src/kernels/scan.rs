@@ -39,8 +39,8 @@ pub struct Io<'a> {
     pub into: usize,
     /// Binding of the totals.
     pub totals: usize,
-    /// First word of the totals.
-    pub totals_base: usize,
+    /// First vector of the totals, an expression.
+    pub totals_base: &'a str,
 }
 
 /// The text of one stage, without the declarations of its bindings.
@@ -59,9 +59,9 @@ pub fn text(stage: Stage, dtype: DType, lines: usize, length: usize, chunks: usi
          fn scan_load(line: u32, k: u32) -> {ty} {{\n{step}{load}    return {value};\n}}\n\
          fn scan_store(line: u32, k: u32, x: {ty}) {{\n{step}{load}    let word = {word};\n    \
          buf{into}[word / 4u][word % 4u] = {cast}(x);\n}}\n\
-         fn total_load(i: u32) -> vec2<{ty}> {{\n    let word = {base}u + 2u * i;\n    \
+         fn total_load(i: u32) -> vec2<{ty}> {{\n    let word = 4u * {base} + 2u * i;\n    \
          return {back}(vec2<u32>(buf{totals}[word / 4u][word % 4u], buf{totals}[word / 4u][word % 4u + 1u]));\n}}\n\
-         fn total_store(i: u32, x: vec2<{ty}>) {{\n    let word = {base}u + 2u * i;\n    \
+         fn total_store(i: u32, x: vec2<{ty}>) {{\n    let word = 4u * {base} + 2u * i;\n    \
          buf{totals}[word / 4u][word % 4u] = {cast}(x.x);\n    buf{totals}[word / 4u][word % 4u + 1u] = {cast}(x.y);\n}}\n"
     );
     let shader = include_str!("../../shaders/scan.wgsl")

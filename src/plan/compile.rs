@@ -125,7 +125,7 @@ impl Plan {
     pub fn hash(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         for dispatch in self.dispatches() {
-            (&dispatch.source, &dispatch.slots, dispatch.grid).hash(&mut hasher);
+            (&dispatch.source, &dispatch.slots, &dispatch.offsets, dispatch.grid).hash(&mut hasher);
         }
         hasher.finish()
     }

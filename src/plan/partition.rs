@@ -56,8 +56,11 @@ pub(super) struct Partitioner<'a> {
     pub split_k: &'a dyn Fn(NodeId) -> usize,
 }
 
-/// Cost above which an expression is rather stored than computed again.
-const RECOMPUTE: f64 = 8.0;
+/// Cost, in flops, above which an expression is rather stored than computed again: a word written and read back costs
+/// as much as some forty operations on a GPU, and more on a software adapter.
+const RECOMPUTE: f64 = 40.0;
+/// The same for an expression that many elements of one kernel share.
+const SHARED: f64 = 8.0;
 
 impl Partitioner<'_> {
     pub fn run(&self) -> Partition {
@@ -276,9 +279,9 @@ impl Partitioner<'_> {
         let (places, bound) = match (&group.body, &group.domain) {
             (Body::Parts(node, _), _) => {
                 let source = self.nodes[node.index()].args.iter().map(|a| self.nodes[a.index()].shape.numel()).max();
-                (source.unwrap_or(1), RECOMPUTE)
+                (source.unwrap_or(1), SHARED)
             }
-            (_, Domain::Elements(shape)) => (shape.numel(), RECOMPUTE),
+            (_, Domain::Elements(shape)) => (shape.numel(), SHARED),
             // Per row it costs its size; what belongs to the row is computed once anyway.
             (_, Domain::Rows(n)) if self.nodes[id.index()].shape.first() == Some(n) => return None,
             (_, Domain::Rows(n)) => (*n, 64.0 / own.max(1) as f64),

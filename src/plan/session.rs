@@ -1,7 +1,7 @@
 //! Sessions: a plan bound to tensors, replayed.
 
 use super::compile::Plan;
-use super::lower::{Role, Slot, session_bytes};
+use super::lower::{Role, Slot, offset_bytes, session_bytes};
 use crate::error::{Error, Result};
 use crate::gpu::{Binding, Element, Gpu, KernelSource, Pipeline, Readback, Tensor};
 use crate::graph::DType;
@@ -89,16 +89,22 @@ impl Session {
         let ring_stride = gpu.caps().limits.min_uniform_buffer_offset_alignment.max(16);
         let ring = ring_buffer(&gpu, ring_stride);
         let block = block_buffer(&gpu, plan.keys().len());
-        let resource = |slot: &Slot| match slot {
+        let (offsets, starts) = offsets_buffer(plan);
+        let resource = |slot: &Slot, d: usize| match slot {
             Slot::Ring => ring_slot(&ring),
+            Slot::Offsets => part(&offsets, starts[d], offset_bytes(&plan.dispatches()[d].offsets)),
+            Slot::Window { index, start, words } => {
+                let whole = tensors[*index].buffer_binding();
+                part(whole.buffer, whole.offset + 4 * *start as u64, 4 * *words as u64)
+            }
             Slot::Session => block.as_entire_binding(),
             Slot::Arena => arena.binding(),
             Slot::Fault => fault.binding(),
             Slot::Tensor { index, .. } => tensors[*index].binding(),
         };
         let mut groups = vec![];
-        for (dispatch, pipeline) in plan.dispatches().iter().zip(plan.pipelines()) {
-            let resources: Vec<_> = dispatch.slots.iter().map(resource).collect();
+        for (d, (dispatch, pipeline)) in plan.dispatches().iter().zip(plan.pipelines()).enumerate() {
+            let resources: Vec<_> = dispatch.slots.iter().map(|slot| resource(slot, d)).collect();
             groups.push(gpu.bind_group(pipeline, &resources)?);
         }
         let advance = gpu.pipeline(&advance_source())?;
@@ -253,7 +259,9 @@ fn bind_tensors(plan: &Plan, bindings: &Bindings) -> Result<Vec<Tensor>> {
                 Ok(tensor.clone())
             }
             (None, Some(&value)) => Tensor::from_slice(gpu, &decl.name, &[], &[value]),
-            (None, None) if decl.role == Role::Output => Tensor::zeros(gpu, &decl.name, &decl.shape, decl.dtype),
+            (None, None) if matches!(decl.role, Role::Output | Role::Scratch) => {
+                Tensor::zeros(gpu, &decl.name, &decl.shape, decl.dtype)
+            }
             (None, None) => {
                 let (name, shape) = (decl.name.clone(), decl.shape.to_vec());
                 Err(Error::UnboundInput { name, shape, bound: bindings.names() })
@@ -281,8 +289,30 @@ fn ring_buffer(gpu: &Gpu, stride: u32) -> wgpu::Buffer {
 }
 
 fn ring_slot(ring: &wgpu::Buffer) -> wgpu::BindingResource<'_> {
-    let size = std::num::NonZeroU64::new(8);
-    wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer: ring, offset: 0, size })
+    part(ring, 0, 8)
+}
+
+fn part(buffer: &wgpu::Buffer, offset: u64, bytes: u64) -> wgpu::BindingResource<'_> {
+    let size = std::num::NonZeroU64::new(bytes);
+    wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset, size })
+}
+
+/// The tables of offsets of all dispatches in one buffer, and where each starts.
+fn offsets_buffer(plan: &Plan) -> (wgpu::Buffer, Vec<u64>) {
+    let gpu = plan.gpu();
+    let align = u64::from(gpu.caps().limits.min_uniform_buffer_offset_alignment.max(16));
+    let (mut words, mut starts) = (vec![], vec![]);
+    for dispatch in plan.dispatches() {
+        starts.push(4 * words.len() as u64);
+        words.extend(&dispatch.offsets);
+        let end = starts[starts.len() - 1] + offset_bytes(&dispatch.offsets);
+        words.resize((end.next_multiple_of(align) / 4) as usize, 0u32);
+    }
+    let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
+    let (label, size) = (Some("ergodic/offsets"), 4 * words.len().max(4) as u64);
+    let buffer = gpu.device().create_buffer(&wgpu::BufferDescriptor { label, size, usage, mapped_at_creation: false });
+    gpu.queue().write_buffer(&buffer, 0, bytemuck::cast_slice(&words));
+    (buffer, starts)
 }
 
 /// Step counter, the bits that WGSL cannot write as constants, and keys.

@@ -4,23 +4,27 @@
 use super::{Affine, Emitter, Val, flatten};
 use crate::graph::{DType, NodeId};
 
+/// Where a value starts in its binding: a place in the table of offsets that belongs to the dispatch, or the beginning.
+///
+/// Offsets stay out of the text, so that kernels which differ only in where their values lie are one pipeline.
+pub type Base = Option<usize>;
+
 /// Where a stored node's elements lie.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Source {
-    /// Element `e` is word `base + e` of this binding.
+    /// One after the other.
     Words {
-        /// Name of the buffer in WGSL, by its position in the kernel's bindings.
+        /// Position of the buffer in the kernel's bindings.
         binding: usize,
-        /// First word; a multiple of 4.
-        base: usize,
+        /// Where they start.
+        base: Base,
     },
-    /// Element `e` is still in `count` parts, to be added (or, for a maximum, compared) on reading: part `c` is word
-    /// `base + c * stride + e`.
+    /// Still in `count` parts, to be added (or, for a maximum, compared) on reading.
     Parts {
-        /// Name of the buffer in WGSL, by its position in the kernel's bindings.
+        /// Position of the buffer in the kernel's bindings.
         binding: usize,
-        /// First word; a multiple of 4.
-        base: usize,
+        /// Where the first part starts.
+        base: Base,
         /// Number of parts.
         count: usize,
         /// Words from one part to the next; a multiple of 4.
@@ -35,15 +39,23 @@ pub fn buffer_name(binding: usize) -> String {
     format!("buf{binding}")
 }
 
+/// An entry of the table of offsets in generated code.
+pub fn offset_name(slot: usize) -> String {
+    format!("offsets.at[{}].{}", slot / 4, ["x", "y", "z", "w"][slot % 4])
+}
+
 impl Emitter<'_> {
     pub(super) fn stored(&mut self, node: NodeId, idx: &[Affine], source: &Source) -> Val {
         let node = self.node(node);
         let flat = flatten(idx, &node.shape);
         match *source {
-            Source::Words { binding, base } => self.load(binding, &flat.offset(base), node.dtype),
+            Source::Words { binding, base } => {
+                let word = flat.plus(&self.base(base));
+                self.load(binding, &word, node.dtype)
+            }
             Source::Parts { binding, base, count, stride, max } => {
                 let start = if max { "bitcast<f32>(0xff7fffffu)" } else { "0.0" };
-                let at = flat.offset(base);
+                let at = flat.plus(&self.base(base));
                 self.fold_loop(
                     count,
                     start,
@@ -51,6 +63,17 @@ impl Emitter<'_> {
                     |acc, term| if max { format!("max({acc}, {term})") } else { format!("{acc} + {term}") },
                 )
             }
+        }
+    }
+
+    /// First word of a value: four times an entry of the table of offsets.
+    pub fn base(&mut self, base: Base) -> Affine {
+        let Some(slot) = base else { return Affine::default() };
+        let name = offset_name(slot);
+        let known = self.syms.iter().position(|sym| sym.name == name);
+        match known {
+            Some(at) => Affine::symbol(super::Sym(at as u32)).times(4),
+            None => self.symbol(&name, 1 << 28, 0).times(4),
         }
     }
 

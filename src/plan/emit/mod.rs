@@ -14,7 +14,7 @@ mod random;
 mod value;
 
 pub use index::{Affine, Sym, SymInfo, flatten};
-pub use load::{Source, buffer_name};
+pub use load::{Base, Source, buffer_name, offset_name};
 pub(super) use ops::{binary_flops, unary_flops};
 
 use crate::graph::{Node, NodeId};
@@ -55,7 +55,7 @@ pub struct Emitter<'a> {
     nodes: &'a [Rc<Node>],
     /// Nodes whose value lies in memory when the kernel starts.
     sources: &'a HashMap<NodeId, Source>,
-    /// Slot of every key node in the session's uniform block.
+    /// Entry of the table of offsets that holds the slot of each key node.
     keys: &'a HashMap<NodeId, usize>,
     step: Val,
     syms: Vec<SymInfo>,

@@ -1,6 +1,6 @@
 //! Random nodes: Philox with counter (row, block of four components, step, stream).
 
-use super::{Affine, Emitter, Val, flatten};
+use super::{Affine, Emitter, Val, flatten, offset_name};
 use crate::graph::{Draw, Node, NormalMode};
 
 impl Emitter<'_> {
@@ -35,7 +35,7 @@ impl Emitter<'_> {
             self.count(60.0);
             self.define(&format!("normal4({bits})"), &[&bits])
         } else {
-            let slot = self.keys.get(&key).copied().unwrap_or(0);
+            let slot = offset_name(self.keys.get(&key).copied().unwrap_or(0));
             let (r, b, step) = (self.wgsl(row), self.wgsl(block), self.step.clone());
             let expr =
                 format!("philox4x32(vec4<u32>({r}, {b}, {step}, session.keys[{slot}].z), session.keys[{slot}].xy)");

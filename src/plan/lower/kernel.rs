@@ -3,12 +3,12 @@
 use crate::error::Result;
 use crate::gpu::shader::{Defines, preprocess};
 use crate::gpu::{Binding, KernelSource};
-use crate::plan::emit::buffer_name;
+use crate::plan::emit::{Base, buffer_name};
 
 /// Invocations in a workgroup of generated kernels.
 pub(super) const GROUP: u32 = 64;
-/// Position of the first storage binding: the ring and the session block come before.
-pub(super) const FIRST_STORAGE: usize = 2;
+/// Position of the first storage binding: the ring, the session block and the offsets come before.
+pub(super) const FIRST_STORAGE: usize = 3;
 
 /// What a binding of a dispatch is bound to when a session is made.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -17,6 +17,17 @@ pub enum Slot {
     Ring,
     /// Step counter, keys, and bit patterns that WGSL cannot write; uniform.
     Session,
+    /// Where this dispatch finds its values; uniform. See [`Dispatch::offsets`](super::Dispatch::offsets).
+    Offsets,
+    /// A part of a tensor, as a uniform buffer: software adapters read one at a twentieth of a storage buffer's cost.
+    Window {
+        /// Position of the tensor.
+        index: usize,
+        /// First word, a multiple of 64.
+        start: usize,
+        /// Number of words.
+        words: usize,
+    },
     /// The session's memory for intermediate values.
     Arena,
     /// The fault word.
@@ -34,6 +45,8 @@ pub enum Slot {
 #[derive(Default)]
 pub(super) struct Frame {
     slots: Vec<Slot>,
+    /// Words that this dispatch's text refers to by their place in this table.
+    pub offsets: Vec<u32>,
 }
 
 impl Frame {
@@ -54,6 +67,18 @@ impl Frame {
         at
     }
 
+    /// Bind a part of a tensor as a uniform buffer.
+    pub fn window(&mut self, index: usize, start: usize, words: usize) -> usize {
+        let slot = Slot::Window { index, start, words };
+        self.position(|other| *other == slot, slot.clone())
+    }
+
+    /// An entry of the table of offsets for a value that starts at this word of its binding.
+    pub fn base(&mut self, word: usize) -> Base {
+        self.offsets.push((word / 4) as u32);
+        Some(self.offsets.len() - 1)
+    }
+
     fn position(&mut self, is_it: impl Fn(&Slot) -> bool, new: Slot) -> usize {
         let at = self.slots.iter().position(is_it).unwrap_or_else(|| {
             self.slots.push(new);
@@ -62,26 +87,40 @@ impl Frame {
         at + FIRST_STORAGE
     }
 
+    pub fn windows(&self) -> usize {
+        self.slots.iter().filter(|slot| matches!(slot, Slot::Window { .. })).count()
+    }
+
     pub fn storage_bindings(&self) -> usize {
-        self.slots.len()
+        self.slots.iter().filter(|slot| !matches!(slot, Slot::Window { .. })).count()
     }
 
     /// All slots, in binding order.
     pub fn slots(&self) -> Vec<Slot> {
-        [Slot::Ring, Slot::Session].into_iter().chain(self.slots.iter().cloned()).collect()
+        [Slot::Ring, Slot::Session, Slot::Offsets].into_iter().chain(self.slots.iter().cloned()).collect()
     }
 
     /// The declarations of the bindings.
     pub fn declarations(&self, n_keys: usize) -> String {
+        let quads = self.offsets.len().div_ceil(4).max(1);
         let mut text = format!(
             "struct Ring {{ offset: u32, count: u32 }}\n\
              struct Session {{ base_step: u32, inf_bits: u32, nan_bits: u32, seed_pad: u32, keys: array<vec4<u32>, {}> }}\n\
              @group(0) @binding(0) var<uniform> ring: Ring;\n\
-             @group(0) @binding(1) var<uniform> session: Session;\n",
+             struct Offsets {{ at: array<vec4<u32>, {quads}> }}\n\
+             @group(0) @binding(1) var<uniform> session: Session;\n\
+             @group(0) @binding(2) var<uniform> offsets: Offsets;\n",
             n_keys.max(1)
         );
         for (i, slot) in self.slots.iter().enumerate() {
             let binding = i + FIRST_STORAGE;
+            if let Slot::Window { words, .. } = slot {
+                let (name, quads) = (buffer_name(binding), words / 4);
+                text.push_str(&format!(
+                    "@group(0) @binding({binding}) var<uniform> {name}: array<vec4<u32>, {quads}>;\n"
+                ));
+                continue;
+            }
             let (access, name, ty) = match slot {
                 Slot::Fault => ("read_write", "fault".to_string(), "atomic<u32>"),
                 Slot::Tensor { write: false, .. } => ("read", buffer_name(binding), "array<vec4<u32>>"),
@@ -108,6 +147,8 @@ impl Frame {
         let binding = |slot: &Slot| match slot {
             Slot::Ring => Binding::Uniform { dynamic_offset: true, bytes: 8 },
             Slot::Session => Binding::Uniform { dynamic_offset: false, bytes: session_bytes(n_keys) as u32 },
+            Slot::Offsets => Binding::Uniform { dynamic_offset: false, bytes: offset_bytes(&self.offsets) as u32 },
+            Slot::Window { words, .. } => Binding::Uniform { dynamic_offset: false, bytes: 4 * *words as u32 },
             Slot::Tensor { write: false, .. } => Binding::Read,
             _ => Binding::ReadWrite,
         };
@@ -119,6 +160,11 @@ impl Frame {
 /// Bytes of the session block.
 pub fn session_bytes(n_keys: usize) -> u64 {
     16 + 16 * n_keys.max(1) as u64
+}
+
+/// Bytes of a table of offsets.
+pub fn offset_bytes(offsets: &[u32]) -> u64 {
+    16 * offsets.len().div_ceil(4).max(1) as u64
 }
 
 /// The entry point of a kernel with one invocation for each of `count` places; `body` may use `place`.

@@ -18,8 +18,7 @@ impl Lowering<'_> {
             return Ok(None);
         }
         let looped = self.loops(group);
-        let mut frame = Frame::default();
-        let sources = self.sources(&mut frame, g, group);
+        let (mut frame, sources) = self.sources(g, group);
         let mut out = self.emitter(&sources, usize::from(looped));
         match (&group.domain, looped) {
             (Domain::Rows(_), true) => self.rows_over_steps(&mut frame, &mut out, group, count),
@@ -38,7 +37,7 @@ impl Lowering<'_> {
         let body = format!("{step}{}", out.finish());
         let about = About { looped, flops, bytes: self.bytes(g, group), what: self.what(group) };
         let kind = if matches!(group.domain, Domain::Rows(_)) { "rows" } else { "map" };
-        self.finish(&frame, format!("{kind}_{g}"), &entry(count, &body), count, about).map(Some)
+        self.finish(&frame, kind, &entry(count, &body), count, about).map(Some)
     }
 
     /// Names of what a group stores, for the report.
@@ -80,8 +79,9 @@ impl Lowering<'_> {
     pub(super) fn store(&self, frame: &mut Frame, out: &mut Emitter<'_>, id: NodeId, first: &[Affine], vals: &[Val]) {
         let node = self.node(id);
         if let Some((binding, base)) = self.place_of(frame, id, true) {
-            out.statement(0, &format!("// node #{} {}", id.0, node.op.name()), &[]);
-            out.store(binding, &flatten(first, &node.shape).offset(base), vals, node.dtype);
+            out.statement(0, &format!("// {} {}", node.op.name(), node.shape), &[]);
+            let word = flatten(first, &node.shape).plus(&out.base(base));
+            out.store(binding, &word, vals, node.dtype);
         }
     }
 

@@ -6,18 +6,18 @@ mod map;
 mod parts;
 mod tiled;
 
-pub use kernel::{Slot, session_bytes};
+pub use kernel::{Slot, offset_bytes, session_bytes};
 pub(super) use tiled::spec;
 
 use super::classify::{Access, How, how};
-use super::emit::{Emitter, Source, Val};
+use super::emit::{Base, Emitter, Source, Val, offset_name};
 use super::partition::{Body, Group, Partition, Partitioner};
 use crate::error::{Error, Result};
 use crate::gpu::{Caps, KernelSource, grid};
 use crate::graph::{DType, Node, NodeId, Op, Shape};
 use arena::Life;
 use kernel::{Frame, GROUP, entry};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 
 /// A tensor that a session binds or makes.
@@ -42,6 +42,8 @@ pub enum Role {
     State,
     /// Writes it.
     Output,
+    /// Keeps an intermediate value in it.
+    Scratch,
 }
 
 /// A random key that kernels use: a bound key, and what was folded into it.
@@ -60,6 +62,9 @@ pub struct Dispatch {
     pub source: KernelSource,
     /// What each binding is bound to.
     pub slots: Vec<Slot>,
+    /// Where its values lie, in vectors of four words, and the slots of its keys. They differ between dispatches that
+    /// share a pipeline.
+    pub offsets: Vec<u32>,
     /// Workgroups.
     pub grid: [u32; 3],
     /// Whether the kernel itself loops over the steps of a run.
@@ -89,6 +94,9 @@ enum Location {
     Tensor(usize),
     Arena(usize),
 }
+
+/// Uniform windows of one kernel. Devices have 12 uniform bindings at least; three are taken, and B may need one.
+const MAX_WINDOWS: usize = 8;
 
 struct Lowering<'a> {
     nodes: &'a [Rc<Node>],
@@ -208,15 +216,34 @@ impl<'a> Lowering<'a> {
 
     /// What a group reads from memory.
     fn reads(&self, g: usize, group: &Group) -> BTreeMap<NodeId, Access> {
-        let elsewhere =
-            |id: NodeId| self.groups.iter().enumerate().any(|(h, other)| h != g && other.roots.contains(&id));
-        self.part.group_reads(group, &elsewhere).0
+        self.reads_and_inlined(g, group).0
+    }
+
+    fn reads_and_inlined(&self, g: usize, group: &Group) -> (BTreeMap<NodeId, Access>, HashSet<NodeId>) {
+        let others = || self.groups.iter().enumerate().filter(|(h, _)| *h != g);
+        let elsewhere = |id: NodeId| others().any(|(_, other)| other.roots.contains(&id));
+        self.part.group_reads(group, &elsewhere)
+    }
+
+    /// Intermediate values that are read through uniform windows may not lie in the arena, which is bound for writing.
+    fn give_scratch_tensors(&mut self) {
+        for group in self.groups {
+            let Body::MatMul(id) = group.body else { continue };
+            let Some(window) = tiled::window(self.nodes, self.node(id).args[1], self.caps) else { continue };
+            if !self.locations.contains_key(&window.root) {
+                let node = self.node(window.root);
+                let (name, shape, dtype) = (format!("scratch {}", window.root.0), node.shape.clone(), node.dtype);
+                self.locations.insert(window.root, Location::Tensor(self.tensors.len()));
+                self.tensors.push(TensorDecl { name, shape, dtype, role: Role::Scratch });
+            }
+        }
     }
 
     /// Give every intermediate value its place in the arena.
     fn lay_out(&mut self) {
         let last = self.groups.len();
         let mut values: Vec<(NodeId, bool, Life)> = vec![];
+        self.give_scratch_tensors();
         for (g, group) in self.groups.iter().enumerate() {
             match group.body {
                 Body::Parts(id, count) => {
@@ -295,37 +322,85 @@ impl<'a> Lowering<'a> {
         Ok(all)
     }
 
+    /// The slots of a kernel's keys, entered into its table of offsets.
+    fn frame(&self, g: usize, group: &Group) -> (Frame, HashMap<NodeId, usize>) {
+        let mut frame = Frame::default();
+        let mut keys = HashMap::new();
+        let inlined: BTreeSet<_> = self.reads_and_inlined(g, group).1.into_iter().collect();
+        for id in inlined {
+            let node = self.node(id);
+            if let (Op::Random(_), Some(&slot)) = (&node.op, node.args.first().and_then(|key| self.keys.get(key))) {
+                let entry = *keys.entry(node.args[0]).or_insert(frame.offsets.len());
+                if entry == frame.offsets.len() {
+                    frame.offsets.push(slot as u32);
+                }
+            }
+        }
+        (frame, keys)
+    }
+
     /// Where a kernel finds everything that it reads, bound in its frame.
-    fn sources(&self, frame: &mut Frame, g: usize, group: &Group) -> HashMap<NodeId, Source> {
+    fn sources(&self, g: usize, group: &Group) -> (Frame, Sources) {
+        let (mut frame, keys) = self.frame(g, group);
         let mut sources = HashMap::new();
         for id in self.reads(g, group).into_keys() {
+            let frame = &mut frame;
             if self.reads_parts(id, g) {
                 let Some(&(base, count, stride)) = self.parts.get(&id) else { continue };
                 let max = matches!(self.node(id).op, Op::Max { .. });
-                let binding = frame.arena();
+                let (binding, base) = (frame.arena(), frame.base(base));
                 sources.insert(id, Source::Parts { binding, base, count, stride, max });
             } else if let Some((binding, base)) = self.place_of(frame, id, false) {
                 sources.insert(id, Source::Words { binding, base });
             }
         }
-        sources
+        if self.caps.is_software() {
+            self.add_windows(&mut frame, &mut sources, g, group);
+        }
+        (frame, Sources { nodes: sources, keys })
+    }
+
+    /// Read what is small, and what is a slice of a parameter vector, through uniform windows.
+    fn add_windows(&self, frame: &mut Frame, sources: &mut HashMap<NodeId, Source>, g: usize, group: &Group) {
+        let (reads, inlined) = self.reads_and_inlined(g, group);
+        let written =
+            |index: usize| group.roots.iter().any(|root| self.locations.get(root) == Some(&Location::Tensor(index)));
+        let candidates: BTreeSet<_> = reads.into_keys().chain(inlined).collect();
+        for id in candidates.into_iter().filter(|id| !group.roots.contains(id)) {
+            let node = self.node(id);
+            let (root, start) = match &node.op {
+                Op::Slice(at) if at.len() == 1 => (node.args[0], at[0]),
+                _ => (id, 0),
+            };
+            let words = node.shape.numel().next_multiple_of(4);
+            let Some(&Location::Tensor(index)) = self.locations.get(&root) else { continue };
+            let inside = start + words <= self.tensors[index].shape.numel().next_multiple_of(4).max(4);
+            let starts = start % tiled::WINDOW.0 == 0 && (4..=tiled::WINDOW.1).contains(&words);
+            if inside && starts && !written(index) && frame.windows() < MAX_WINDOWS {
+                let binding = frame.window(index, start, words);
+                sources.insert(id, Source::Words { binding, base: None });
+            }
+        }
     }
 
     /// Binding and first word of a stored node.
-    fn place_of(&self, frame: &mut Frame, id: NodeId, write: bool) -> Option<(usize, usize)> {
+    fn place_of(&self, frame: &mut Frame, id: NodeId, write: bool) -> Option<(usize, Base)> {
         Some(match *self.locations.get(&id)? {
-            Location::Tensor(index) => (frame.tensor(index, write), 0),
-            Location::Arena(base) => (frame.arena(), base),
+            Location::Tensor(index) => (frame.tensor(index, write), None),
+            Location::Arena(base) => (frame.arena(), frame.base(base)),
         })
     }
 
-    fn emitter<'s>(&'s self, sources: &'s HashMap<NodeId, Source>, step_level: usize) -> Emitter<'s> {
-        Emitter::new(self.nodes, sources, &self.keys, Val::new("step", step_level))
+    fn emitter<'s>(&'s self, sources: &'s Sources, step_level: usize) -> Emitter<'s> {
+        Emitter::new(self.nodes, &sources.nodes, &sources.keys, Val::new("step", step_level))
     }
 
     /// Statements that raise the fault word if one of these results is not finite, for those that the user sees.
     fn guard(&self, frame: &mut Frame, out: &mut Emitter<'_>, level: usize, stored: &[(NodeId, Vec<Val>)]) {
-        let seen = |id: &NodeId| matches!(self.locations.get(id), Some(Location::Tensor(_)));
+        let seen = |id: &NodeId| match self.locations.get(id) {
+            Some(Location::Tensor(index)) => self.tensors[*index].role != Role::Scratch,
+            _ => false,
+        };
         let visible = stored.iter().filter(|(id, _)| seen(id) && self.node(*id).dtype == DType::F32);
         let tests: Vec<_> = visible.flat_map(|(_, vals)| vals).map(|v| format!("is_finite_bits({v})")).collect();
         if !tests.is_empty() {
@@ -335,8 +410,8 @@ impl<'a> Lowering<'a> {
         }
     }
 
-    fn finish(&self, frame: &Frame, name: String, text: &str, count: usize, about: About) -> Result<Dispatch> {
-        let source = frame.source(&name, text, self.key_paths.len(), GROUP)?;
+    fn finish(&self, frame: &Frame, name: &str, text: &str, count: usize, about: About) -> Result<Dispatch> {
+        let source = frame.source(name, text, self.key_paths.len(), GROUP)?;
         let grid = grid(count as u64, GROUP, &self.caps.limits)?;
         self.dispatch(frame, source, grid, about)
     }
@@ -349,7 +424,8 @@ impl<'a> Lowering<'a> {
             return Err(Error::LimitExceeded { what, needed, limit, hint });
         }
         let About { looped, flops, bytes, what } = about;
-        Ok(Dispatch { source, slots: frame.slots(), grid, looped, flops, bytes, what })
+        let (slots, offsets) = (frame.slots(), frame.offsets.clone());
+        Ok(Dispatch { source, slots, offsets, grid, looped, flops, bytes, what })
     }
 
     /// Bytes of everything that a group reads and stores, each once.
@@ -372,12 +448,18 @@ impl<'a> Lowering<'a> {
         if count == 0 {
             return Ok(None);
         }
-        let body = format!("    buf{into}[place] = buf{from}[place + {}u];\n", base / 4);
-        let name = format!("copy_{}", self.tensors[to].name);
+        let first = base.map_or("0u".into(), offset_name);
+        let body = format!("    buf{into}[place] = buf{from}[place + {first}];\n");
         let what = format!("copy node {} into `{}`", id.0, self.tensors[to].name);
         let about = About { looped: false, flops: 0.0, bytes: 8 * words as u64, what };
-        self.finish(&frame, name, &entry(count, &body), count, about).map(Some)
+        self.finish(&frame, "copy", &entry(count, &body), count, about).map(Some)
     }
+}
+
+/// Where a kernel finds stored nodes, and which entry of its offsets holds the slot of each key.
+struct Sources {
+    nodes: HashMap<NodeId, Source>,
+    keys: HashMap<NodeId, usize>,
 }
 
 /// What a report says about a dispatch.

@@ -3,13 +3,13 @@
 //! No barriers and no workgroup memory: a first kernel makes parts, a second one adds them. The tree has a fixed shape,
 //! so results do not depend on timing, and on software adapters, where a barrier is dear, it is the faster way.
 
-use super::kernel::{Frame, entry};
+use super::kernel::entry;
 use super::{About, Dispatch, Lowering};
 use crate::error::Result;
 use crate::graph::{DType, NodeId, Op, Shape};
 use crate::kernels::scan;
 use crate::plan::classify::parts;
-use crate::plan::emit::flatten;
+use crate::plan::emit::{flatten, offset_name};
 use crate::plan::partition::Group;
 
 /// Words that a scan needs for the totals of its chunks (two words each: sum and compensation).
@@ -33,22 +33,21 @@ impl Lowering<'_> {
         if places == 0 {
             return Ok(None);
         }
-        let mut frame = Frame::default();
-        let sources = self.sources(&mut frame, g, group);
+        let (mut frame, sources) = self.sources(g, group);
         let mut out = self.emitter(&sources, 0);
         let place = out.symbol("place", places, 0);
         let boxes: Vec<_> = [count].into_iter().chain(node.shape.iter().copied()).collect();
         let idx = out.unflatten(&place, &boxes);
         let part = out.part(id, &idx[1..], &idx[0], count, terms);
-        let word = idx[0].times(stride).plus(&flatten(&idx[1..], &node.shape)).offset(base);
-        let arena = frame.arena();
+        let (arena, base) = (frame.arena(), frame.base(base));
+        let word = idx[0].times(stride).plus(&flatten(&idx[1..], &node.shape)).plus(&out.base(base));
         out.store(arena, &word, &[part], DType::F32);
         let flops = out.flops * places as f64;
         let body = format!("    let step = session.base_step + ring.offset;\n{}", out.finish());
         let what = format!("{count} parts of {} #{}", node.op.name(), id.0);
         let bytes = self.bytes(g, group) + (places as u64) * DType::BYTES;
         let about = About { looped: false, flops, bytes, what };
-        self.finish(&frame, format!("parts_{g}"), &entry(places, &body), places, about).map(Some)
+        self.finish(&frame, "parts", &entry(places, &body), places, about).map(Some)
     }
 
     /// A running sum: totals of chunks, then each chunk from the sum of the totals before it.
@@ -65,8 +64,7 @@ impl Lowering<'_> {
         }
         let mut all = vec![];
         for stage in [scan::Stage::Totals, scan::Stage::Sums] {
-            let mut frame = Frame::default();
-            let sources = self.sources(&mut frame, g, group);
+            let (mut frame, sources) = self.sources(g, group);
             let mut load = self.emitter(&sources, 0);
             let line = load.symbol("line", lines, 0);
             let k = load.symbol("k", length, 0);
@@ -79,16 +77,19 @@ impl Lowering<'_> {
             let word = flatten(&idx, &node.shape);
             let result = self.place_of(&mut frame, id, true);
             let arena = frame.arena();
-            let (into, first) = result.unwrap_or((arena, 0));
-            let at = load.wgsl(&word.offset(first));
+            let (into, first) = result.unwrap_or((arena, None));
+            let totals_base = frame.base(base).map_or("0u".into(), offset_name);
+            let word = word.plus(&load.base(first));
+            let at = load.wgsl(&word);
             let load = load.finish();
-            let io = scan::Io { load: &load, value: &x.text, word: &at, into, totals: arena, totals_base: base };
+            let io =
+                scan::Io { load: &load, value: &x.text, word: &at, into, totals: arena, totals_base: &totals_base };
             let text = scan::text(stage, node.dtype, lines, length, chunks, &io)?;
             let places = lines * chunks;
             let what = format!("{} of cumsum #{}", stage.name(), id.0);
             let flops = 6.0 * node.shape.numel() as f64;
             let about = About { looped: false, flops, bytes: self.bytes(g, group), what };
-            all.push(self.finish(&frame, format!("scan_{}_{g}", stage.name()), &text, places, about)?);
+            all.push(self.finish(&frame, "scan", &text, places, about)?);
         }
         Ok(all)
     }

@@ -2,13 +2,12 @@
 //! stored nodes, or light expressions of them) and finish its results (bias, activation, any number of outputs).
 
 use super::kernel::Frame;
-use super::{About, Dispatch, Lowering};
+use super::{About, Dispatch, Location, Lowering, Sources};
 use crate::error::Result;
 use crate::graph::{DType, Node, NodeId, Op};
 use crate::kernels::matmul::{Layout, MatmulSpec};
 use crate::plan::emit::{Affine, Emitter, Source, Val, flatten};
 use crate::plan::partition::Group;
-use std::collections::HashMap;
 use std::rc::Rc;
 
 const STEP: &str = "    let step = session.base_step + ring.offset;\n";
@@ -34,7 +33,45 @@ pub(in crate::plan) fn spec(nodes: &[Rc<Node>], id: NodeId, caps: &crate::gpu::C
     let (a, b) = (node.args[0], node.args[1]);
     let k = nodes[a.index()].shape[1];
     let (n, m) = (node.shape[0], node.shape[1]);
-    MatmulSpec::choose(n, k, m, layout(nodes, a), layout(nodes, b), caps).with_storage_b()
+    let in_storage = window(nodes, b, caps).is_none();
+    MatmulSpec::choose(n, k, m, layout(nodes, a), layout(nodes, b), caps).with_storage(true, in_storage)
+}
+
+/// A matrix that lies in one piece in a stored node, where a uniform binding may start.
+pub(super) struct Window {
+    /// The matrix, by rows.
+    view: NodeId,
+    /// The stored node.
+    pub root: NodeId,
+    /// Its first word there.
+    start: usize,
+    /// Its size.
+    words: usize,
+}
+
+/// Words between the places where a uniform binding may start, on any device; and its greatest length.
+pub(super) const WINDOW: (usize, usize) = (64, 64 * 1024 / 4);
+
+/// The window through which a software adapter should read this operand, if there is one.
+pub(super) fn window(nodes: &[Rc<Node>], operand: NodeId, caps: &crate::gpu::Caps) -> Option<Window> {
+    let node = |id: NodeId| &nodes[id.index()];
+    let view = match &node(operand).op {
+        Op::Permute(perm) if perm[..] == [1, 0] => node(operand).args[0],
+        _ => operand,
+    };
+    let (mut root, mut start) = (view, 0);
+    if matches!(node(root).op, Op::Reshape) {
+        root = node(root).args[0];
+        if let Op::Slice(at) = &node(root).op
+            && at.len() == 1
+        {
+            (root, start) = (node(root).args[0], at[0]);
+        }
+    }
+    let words = node(view).shape.numel();
+    let stored = !matches!(node(root).op, Op::Slice(_) | Op::Reshape | Op::Permute(_) | Op::Broadcast | Op::StopGrad);
+    let fits = start % WINDOW.0 == 0 && words % 4 == 0 && (1..=WINDOW.1).contains(&words);
+    (caps.is_software() && stored && fits).then_some(Window { view, root, start, words })
 }
 
 impl Lowering<'_> {
@@ -46,15 +83,23 @@ impl Lowering<'_> {
         if template.groups.contains(&0) {
             return Ok(None);
         }
-        let mut frame = Frame::default();
-        let sources = self.sources(&mut frame, g, group);
+        let (mut frame, sources) = self.sources(g, group);
+        // B is read through its own window, everything else (a bias in the same tensor, say) as storage.
+        let mut sources_b = Sources { nodes: sources.nodes.clone(), keys: sources.keys.clone() };
+        if let Some(Window { view, root, start, words }) = window(self.nodes, node.args[1], self.caps)
+            && let Some(&Location::Tensor(index)) = self.locations.get(&root)
+            && spec.b_uniform
+        {
+            let binding = frame.window(index, start, words);
+            sources_b.nodes.insert(view, Source::Words { binding, base: None });
+        }
         let vectors = spec.vectors();
         let mut io = String::new();
-        for (name, vector, layout, operand) in
-            [("a", vectors.a, spec.a, node.args[0]), ("b", vectors.b, spec.b, node.args[1])]
+        for (name, vector, layout, operand, sources) in
+            [("a", vectors.a, spec.a, node.args[0], &sources), ("b", vectors.b, spec.b, node.args[1], &sources_b)]
         {
             let axes = if name == "a" { ["i", "k"] } else { ["k", "j"] };
-            io.push_str(&self.operand(&sources, operand, name, axes, vector, layout));
+            io.push_str(&self.operand(sources, operand, name, axes, vector, layout));
         }
         io.push_str(&match parts {
             1 => self.epilogue(&mut frame, &sources, group, id, vectors.store),
@@ -62,7 +107,7 @@ impl Lowering<'_> {
         });
         let workgroup_size = template.workgroup_size;
         let text = template.with_io(&io);
-        let source = frame.source(&format!("matmul_{g}"), &text, self.key_paths.len(), workgroup_size)?;
+        let source = frame.source("matmul", &text, self.key_paths.len(), workgroup_size)?;
         let (n, k, m) = (spec.n, spec.k, spec.m);
         let what = format!("matmul #{} [{n}, {k}] x [{k}, {m}] -> {}", id.0, self.what(group));
         let flops = 2.0 * (n * k * m) as f64;
@@ -73,7 +118,7 @@ impl Lowering<'_> {
     /// A function that reads one element of an operand, or four neighbours.
     fn operand(
         &self,
-        sources: &HashMap<NodeId, Source>,
+        sources: &Sources,
         id: NodeId,
         name: &str,
         axes: [&str; 2],
@@ -113,14 +158,7 @@ impl Lowering<'_> {
     }
 
     /// The function that finishes results and stores what the group stores.
-    fn epilogue(
-        &self,
-        frame: &mut Frame,
-        sources: &HashMap<NodeId, Source>,
-        group: &Group,
-        id: NodeId,
-        vector: bool,
-    ) -> String {
+    fn epilogue(&self, frame: &mut Frame, sources: &Sources, group: &Group, id: NodeId, vector: bool) -> String {
         let shape = &self.node(id).shape;
         let mut out = self.emitter(sources, 0);
         let idx = result_index(&mut out, shape, vector);
@@ -141,16 +179,17 @@ impl Lowering<'_> {
     }
 
     /// The function that stores one chunk of a sum that is split along its inner axis.
-    fn parts_of(&self, frame: &mut Frame, sources: &HashMap<NodeId, Source>, id: NodeId, vector: bool) -> String {
+    fn parts_of(&self, frame: &mut Frame, sources: &Sources, id: NodeId, vector: bool) -> String {
         let Some(&(base, count, stride)) = self.parts.get(&id) else { return String::new() };
         let shape = &self.node(id).shape;
         let mut out = self.emitter(sources, 0);
         let rows = out.symbol("i", count * shape[0], 0);
         let at = out.unflatten(&rows, &[count, shape[0]]);
         let column = result_index(&mut out, shape, vector)[0][1].clone();
-        let word = at[0].times(stride).plus(&flatten(&[at[1].clone(), column], shape)).offset(base);
+        let word = at[0].times(stride).plus(&flatten(&[at[1].clone(), column], shape));
         let vals: Vec<_> = if vector { LANES.map(|v| Val::new(v, 0)).to_vec() } else { vec![Val::new("v", 0)] };
-        let arena = frame.arena();
+        let (arena, base) = (frame.arena(), frame.base(base));
+        let word = word.plus(&out.base(base));
         out.store(arena, &word, &vals, DType::F32);
         store_function(vector, &out.finish())
     }
