@@ -9,6 +9,7 @@ use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 /// What the mapping callback was told, or `None` if it was dropped without being called.
 type Arrival = dyn Future<Output = Option<std::result::Result<(), wgpu::BufferAsyncError>>> + Send;
@@ -100,10 +101,19 @@ impl<T: Element> Future for Readback<T> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         let ours = this.gpu.poll_mode() == PollMode::Own && cfg!(not(target_arch = "wasm32"));
-        if ours && let Err(error) = this.gpu.poll(this.submission.take()) {
+        let submission = this.submission.take();
+        let submitted = submission.is_some();
+        if ours && let Err(error) = this.gpu.poll(submission) {
             return Poll::Ready(Err(error));
         }
-        match this.arrival.as_mut().poll(cx) {
+        let mut arrived = this.arrival.as_mut().poll(cx);
+        // The copy has run, but the poll of another thread may be about to say so.
+        let patience = Instant::now() + Duration::from_secs(10);
+        while ours && submitted && arrived.is_pending() && Instant::now() < patience {
+            std::thread::yield_now();
+            arrived = this.arrival.as_mut().poll(cx);
+        }
+        match arrived {
             Poll::Ready(Some(Ok(()))) => Poll::Ready(this.take()),
             Poll::Ready(_) => Poll::Ready(Err(this.failed())),
             // All that was submitted has run, and this was not among it.
