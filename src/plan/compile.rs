@@ -57,11 +57,16 @@ impl Plan {
         };
         let graph = first.graph();
         graph.check()?;
+        check_outputs(&graph.nodes(), outputs)?;
+        // An input under another name is a value to be stored, like any other: states may exchange what they hold.
+        let stored = |(name, var): &(&str, Var<'_>)| match &graph.node(var.id()).op {
+            Op::Input(input) if **input != **name => var.stop_grad().id(),
+            _ => var.id(),
+        };
+        let ids: Vec<_> = outputs.iter().map(stored).collect();
         let nodes = graph.nodes();
-        check_outputs(&nodes, outputs)?;
-        let ids: Vec<_> = outputs.iter().map(|(_, var)| var.id()).collect();
         let order = graph.reachable(&ids);
-        let named: Vec<_> = outputs.iter().map(|(name, var)| (name.to_string(), var.id())).collect();
+        let named: Vec<_> = outputs.iter().zip(&ids).map(|((name, _), &id)| (name.to_string(), id)).collect();
         let caps = gpu.caps();
         let split_k = |id: NodeId| spec(&nodes, id, caps).split_k;
         // The arena and the fault word take two bindings of a kernel.

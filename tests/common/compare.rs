@@ -1,4 +1,5 @@
 //! Runs a graph on a device and in f64, and compares.
+#![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use ergodic::gpu::{Gpu, Tensor};
 use ergodic::graph::{DType, Feeds, Graph, Op, Var};

@@ -117,7 +117,9 @@ impl Lowering<'_> {
         for (root, places, names) in &updates {
             for (idx, name) in places.iter().zip(names) {
                 let val = out.value(*root, idx);
-                assignments.push(format!("{name} = {val};"));
+                // A new value may be the register of another state, so all are named before any is assigned.
+                out.statement(level, &format!("let next_{name} = {val};"), &[]);
+                assignments.push(format!("{name} = next_{name};"));
             }
         }
         // After all values are computed from the old state.
