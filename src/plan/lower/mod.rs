@@ -2,22 +2,23 @@
 
 mod arena;
 mod kernel;
+mod layout;
 mod map;
 mod parts;
+mod sources;
 mod tiled;
 
 pub use kernel::{Slot, offset_bytes, session_bytes};
 pub(super) use tiled::spec;
 
 use super::classify::{Access, How, how};
-use super::emit::{Base, Emitter, Source, Val, offset_name};
+use super::emit::{Emitter, Source, Val, offset_name};
 use super::partition::{Body, Group, Partition, Partitioner};
 use crate::error::{Error, Result};
 use crate::gpu::{Caps, KernelSource, grid};
-use crate::graph::{DType, Node, NodeId, Op, Shape};
-use arena::Life;
+use crate::graph::{DType, Node, NodeId, Shape};
 use kernel::{Frame, GROUP, entry};
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::rc::Rc;
 
 /// A tensor that a session binds or makes.
@@ -146,74 +147,6 @@ impl<'a> Lowering<'a> {
         &self.nodes[id.index()]
     }
 
-    fn declare_inputs(&mut self, order: &[NodeId]) {
-        for &id in order {
-            let node = self.node(id);
-            match &node.op {
-                Op::Input(name) if node.dtype != DType::Key => {
-                    self.locations.insert(id, Location::Tensor(self.tensors.len()));
-                    let (shape, dtype) = (node.shape.clone(), node.dtype);
-                    self.tensors.push(TensorDecl { name: name.to_string(), shape, dtype, role: Role::Input });
-                }
-                Op::Random(_) => self.declare_key(node.args[0]),
-                _ => {}
-            }
-        }
-    }
-
-    fn declare_key(&mut self, key: NodeId) {
-        if self.keys.contains_key(&key) {
-            return;
-        }
-        let (mut at, mut folds) = (key, vec![]);
-        let name = loop {
-            match &self.node(at).op {
-                Op::FoldIn(data) => folds.push(*data),
-                Op::Input(name) => break name.to_string(),
-                _ => break String::new(),
-            }
-            at = self.node(at).args[0];
-        };
-        folds.reverse();
-        self.keys.insert(key, self.key_paths.len());
-        self.key_paths.push(KeyPath { name, folds });
-    }
-
-    fn declare_outputs(&mut self, outputs: &[(String, NodeId)]) {
-        for (name, id) in outputs {
-            let (shape, dtype) = (self.node(*id).shape.clone(), self.node(*id).dtype);
-            let bound = self.tensors.iter().position(|t| t.name == *name);
-            let to = bound.unwrap_or(self.tensors.len());
-            match bound {
-                Some(to) => self.tensors[to].role = Role::State,
-                None => self.tensors.push(TensorDecl { name: name.clone(), shape, dtype, role: Role::Output }),
-            }
-            match self.locations.get(id) {
-                Some(Location::Tensor(from)) if *from == to => {} // the state does not change
-                None if bound.is_none() || self.may_overwrite(to, *id) => {
-                    self.locations.insert(*id, Location::Tensor(to));
-                }
-                _ => self.copies.push((*id, to)),
-            }
-        }
-    }
-
-    /// Whether nothing reads the old value of this tensor after (or elsewhere than) the new one is written.
-    fn may_overwrite(&self, tensor: usize, root: NodeId) -> bool {
-        let is_old = |id: &NodeId| self.locations.get(id) == Some(&Location::Tensor(tensor)) && self.part.is_input(*id);
-        let Some(writer) = self.groups.iter().position(|group| group.roots.contains(&root)) else { return false };
-        let copied = |(from, _): &(NodeId, usize)| is_old(from);
-        !self.copies.iter().any(copied)
-            && self.groups.iter().enumerate().all(|(g, group)| {
-                let reads = self.reads(g, group);
-                let old = reads.iter().find(|(id, _)| is_old(id)).map(|(_, access)| *access);
-                match old {
-                    None => true,
-                    Some(access) => g < writer || (g == writer && access == Access::Own),
-                }
-            })
-    }
-
     /// What a group reads from memory.
     fn reads(&self, g: usize, group: &Group) -> BTreeMap<NodeId, Access> {
         self.reads_and_inlined(g, group).0
@@ -223,72 +156,6 @@ impl<'a> Lowering<'a> {
         let others = || self.groups.iter().enumerate().filter(|(h, _)| *h != g);
         let elsewhere = |id: NodeId| others().any(|(_, other)| other.roots.contains(&id));
         self.part.group_reads(group, &elsewhere)
-    }
-
-    /// Intermediate values that are read through uniform windows may not lie in the arena, which is bound for writing.
-    fn give_scratch_tensors(&mut self) {
-        for group in self.groups {
-            let Body::MatMul(id) = group.body else { continue };
-            let Some(window) = tiled::window(self.nodes, self.node(id).args[1], self.caps) else { continue };
-            if !self.locations.contains_key(&window.root) {
-                let node = self.node(window.root);
-                let (name, shape, dtype) = (format!("scratch {}", window.root.0), node.shape.clone(), node.dtype);
-                self.locations.insert(window.root, Location::Tensor(self.tensors.len()));
-                self.tensors.push(TensorDecl { name, shape, dtype, role: Role::Scratch });
-            }
-        }
-    }
-
-    /// Give every intermediate value its place in the arena.
-    fn lay_out(&mut self) {
-        let last = self.groups.len();
-        let mut values: Vec<(NodeId, bool, Life)> = vec![];
-        self.give_scratch_tensors();
-        for (g, group) in self.groups.iter().enumerate() {
-            match group.body {
-                Body::Parts(id, count) => {
-                    let words = count * self.stride(id);
-                    values.push((id, true, Life { words, first: g, last: g }));
-                }
-                Body::Scan(id) => {
-                    let words = parts::scan_parts(&self.node(id).shape, &self.node(id).op);
-                    values.push((id, true, Life { words, first: g, last: g }));
-                }
-                Body::Map | Body::MatMul(_) => {}
-            }
-            for &id in &group.roots {
-                if !self.locations.contains_key(&id) {
-                    let words = self.node(id).shape.numel().max(1);
-                    values.push((id, false, Life { words, first: g, last: g }));
-                }
-            }
-        }
-        for (g, group) in self.groups.iter().enumerate() {
-            for id in self.reads(g, group).into_keys() {
-                let in_parts = self.reads_parts(id, g);
-                for value in values.iter_mut().filter(|v| v.0 == id && v.1 == in_parts) {
-                    value.2.last = value.2.last.max(g);
-                }
-            }
-        }
-        for (id, _) in &self.copies {
-            values.iter_mut().filter(|v| v.0 == *id && !v.1).for_each(|v| v.2.last = last);
-        }
-        let lives: Vec<_> = values.iter().map(|v| v.2).collect();
-        let (starts, words) = arena::place(&lives);
-        self.arena_words = words;
-        for ((id, in_parts, _), start) in values.into_iter().zip(starts) {
-            if in_parts {
-                let count = match how(self.nodes, id) {
-                    How::Parts(count) => count,
-                    How::MatMul => (self.part.split_k)(id),
-                    _ => 1,
-                };
-                self.parts.insert(id, (start, count, self.stride(id)));
-            } else {
-                self.locations.insert(id, Location::Arena(start));
-            }
-        }
     }
 
     /// Words from one part of a reduction to the next.
@@ -320,75 +187,6 @@ impl<'a> Lowering<'a> {
             all.extend(self.copy(*id, *to)?);
         }
         Ok(all)
-    }
-
-    /// The slots of a kernel's keys, entered into its table of offsets.
-    fn frame(&self, g: usize, group: &Group) -> (Frame, HashMap<NodeId, usize>) {
-        let mut frame = Frame::default();
-        let mut keys = HashMap::new();
-        let inlined: BTreeSet<_> = self.reads_and_inlined(g, group).1.into_iter().collect();
-        for id in inlined {
-            let node = self.node(id);
-            if let (Op::Random(_), Some(&slot)) = (&node.op, node.args.first().and_then(|key| self.keys.get(key))) {
-                let entry = *keys.entry(node.args[0]).or_insert(frame.offsets.len());
-                if entry == frame.offsets.len() {
-                    frame.offsets.push(slot as u32);
-                }
-            }
-        }
-        (frame, keys)
-    }
-
-    /// Where a kernel finds everything that it reads, bound in its frame.
-    fn sources(&self, g: usize, group: &Group) -> (Frame, Sources) {
-        let (mut frame, keys) = self.frame(g, group);
-        let mut sources = HashMap::new();
-        for id in self.reads(g, group).into_keys() {
-            let frame = &mut frame;
-            if self.reads_parts(id, g) {
-                let Some(&(base, count, stride)) = self.parts.get(&id) else { continue };
-                let max = matches!(self.node(id).op, Op::Max { .. });
-                let (binding, base) = (frame.arena(), frame.base(base));
-                sources.insert(id, Source::Parts { binding, base, count, stride, max });
-            } else if let Some((binding, base)) = self.place_of(frame, id, false) {
-                sources.insert(id, Source::Words { binding, base });
-            }
-        }
-        if self.caps.is_software() {
-            self.add_windows(&mut frame, &mut sources, g, group);
-        }
-        (frame, Sources { nodes: sources, keys })
-    }
-
-    /// Read what is small, and what is a slice of a parameter vector, through uniform windows.
-    fn add_windows(&self, frame: &mut Frame, sources: &mut HashMap<NodeId, Source>, g: usize, group: &Group) {
-        let (reads, inlined) = self.reads_and_inlined(g, group);
-        let written =
-            |index: usize| group.roots.iter().any(|root| self.locations.get(root) == Some(&Location::Tensor(index)));
-        let candidates: BTreeSet<_> = reads.into_keys().chain(inlined).collect();
-        for id in candidates.into_iter().filter(|id| !group.roots.contains(id)) {
-            let node = self.node(id);
-            let (root, start) = match &node.op {
-                Op::Slice(at) if at.len() == 1 => (node.args[0], at[0]),
-                _ => (id, 0),
-            };
-            let words = node.shape.numel().next_multiple_of(4);
-            let Some(&Location::Tensor(index)) = self.locations.get(&root) else { continue };
-            let inside = start + words <= self.tensors[index].shape.numel().next_multiple_of(4).max(4);
-            let starts = start % tiled::WINDOW.0 == 0 && (4..=tiled::WINDOW.1).contains(&words);
-            if inside && starts && !written(index) && frame.windows() < MAX_WINDOWS {
-                let binding = frame.window(index, start, words);
-                sources.insert(id, Source::Words { binding, base: None });
-            }
-        }
-    }
-
-    /// Binding and first word of a stored node.
-    fn place_of(&self, frame: &mut Frame, id: NodeId, write: bool) -> Option<(usize, Base)> {
-        Some(match *self.locations.get(&id)? {
-            Location::Tensor(index) => (frame.tensor(index, write), None),
-            Location::Arena(base) => (frame.arena(), frame.base(base)),
-        })
     }
 
     fn emitter<'s>(&'s self, sources: &'s Sources, step_level: usize) -> Emitter<'s> {

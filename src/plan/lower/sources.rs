@@ -1,0 +1,79 @@
+//! What a kernel reads, and through which bindings.
+
+use super::kernel::Frame;
+use super::{Location, Lowering, MAX_WINDOWS, Sources, tiled};
+use crate::graph::{NodeId, Op};
+use crate::plan::emit::{Base, Source};
+use crate::plan::partition::Group;
+use std::collections::{BTreeSet, HashMap};
+
+impl Lowering<'_> {
+    /// The slots of a kernel's keys, entered into its table of offsets.
+    fn frame(&self, g: usize, group: &Group) -> (Frame, HashMap<NodeId, usize>) {
+        let mut frame = Frame::default();
+        let mut keys = HashMap::new();
+        let inlined: BTreeSet<_> = self.reads_and_inlined(g, group).1.into_iter().collect();
+        for id in inlined {
+            let node = self.node(id);
+            if let (Op::Random(_), Some(&slot)) = (&node.op, node.args.first().and_then(|key| self.keys.get(key))) {
+                let entry = *keys.entry(node.args[0]).or_insert(frame.offsets.len());
+                if entry == frame.offsets.len() {
+                    frame.offsets.push(slot as u32);
+                }
+            }
+        }
+        (frame, keys)
+    }
+
+    /// Where a kernel finds everything that it reads, bound in its frame.
+    pub(super) fn sources(&self, g: usize, group: &Group) -> (Frame, Sources) {
+        let (mut frame, keys) = self.frame(g, group);
+        let mut sources = HashMap::new();
+        for id in self.reads(g, group).into_keys() {
+            let frame = &mut frame;
+            if self.reads_parts(id, g) {
+                let Some(&(base, count, stride)) = self.parts.get(&id) else { continue };
+                let max = matches!(self.node(id).op, Op::Max { .. });
+                let (binding, base) = (frame.arena(), frame.base(base));
+                sources.insert(id, Source::Parts { binding, base, count, stride, max });
+            } else if let Some((binding, base)) = self.place_of(frame, id, false) {
+                sources.insert(id, Source::Words { binding, base });
+            }
+        }
+        if self.caps.is_software() {
+            self.add_windows(&mut frame, &mut sources, g, group);
+        }
+        (frame, Sources { nodes: sources, keys })
+    }
+
+    /// Read what is small, and what is a slice of a parameter vector, through uniform windows.
+    fn add_windows(&self, frame: &mut Frame, sources: &mut HashMap<NodeId, Source>, g: usize, group: &Group) {
+        let (reads, inlined) = self.reads_and_inlined(g, group);
+        let written =
+            |index: usize| group.roots.iter().any(|root| self.locations.get(root) == Some(&Location::Tensor(index)));
+        let candidates: BTreeSet<_> = reads.into_keys().chain(inlined).collect();
+        for id in candidates.into_iter().filter(|id| !group.roots.contains(id)) {
+            let node = self.node(id);
+            let (root, start) = match &node.op {
+                Op::Slice(at) if at.len() == 1 => (node.args[0], at[0]),
+                _ => (id, 0),
+            };
+            let words = node.shape.numel().next_multiple_of(4);
+            let Some(&Location::Tensor(index)) = self.locations.get(&root) else { continue };
+            let inside = start + words <= self.tensors[index].shape.numel().next_multiple_of(4).max(4);
+            let starts = start % tiled::WINDOW.0 == 0 && (4..=tiled::WINDOW.1).contains(&words);
+            if inside && starts && !written(index) && frame.windows() < MAX_WINDOWS {
+                let binding = frame.window(index, start, words);
+                sources.insert(id, Source::Words { binding, base: None });
+            }
+        }
+    }
+
+    /// Binding and first word of a stored node.
+    pub(super) fn place_of(&self, frame: &mut Frame, id: NodeId, write: bool) -> Option<(usize, Base)> {
+        Some(match *self.locations.get(&id)? {
+            Location::Tensor(index) => (frame.tensor(index, write), None),
+            Location::Arena(base) => (frame.arena(), frame.base(base)),
+        })
+    }
+}
