@@ -121,22 +121,32 @@ fn the_readme_and_the_crate_make_the_same_promise() {
     assert!(!promise.is_empty() && read("src/lib.rs").contains(promise), "src/lib.rs has no line `{promise}`");
 }
 
+/// Names of the examples: `examples/NAME.rs`, or `main.rs` in a folder of that name.
+fn examples() -> BTreeSet<String> {
+    let files = files("examples", ".rs");
+    let name = |file: &String| {
+        let name = file.strip_prefix("examples/")?.strip_suffix(".rs")?;
+        let name = name.strip_suffix("/main").unwrap_or(name);
+        (!name.contains('/')).then(|| name.to_string())
+    };
+    files.iter().filter_map(name).collect()
+}
+
 #[test]
 fn every_example_and_method_is_in_the_readme_and_the_other_way_round() {
     let readme = read("README.md");
-    let examples = files("examples", ".rs");
-    for example in &examples {
-        let name = example.trim_start_matches("examples/").trim_end_matches(".rs");
-        assert!(name.contains('/') || readme.contains(name), "README.md does not mention {example}");
+    let examples = examples();
+    for name in &examples {
+        assert!(readme.contains(name.as_str()), "README.md does not mention the example {name}");
     }
     let name_of = |rest: &str| rest.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect::<String>();
     let named: BTreeSet<_> = readme.split("--example ").skip(1).map(name_of).collect();
     for name in named {
-        assert!(examples.contains(&format!("examples/{name}.rs")), "README.md runs an example {name}");
+        assert!(examples.contains(&name), "README.md runs an example {name}");
     }
     let cells = readme.lines().filter_map(|line| line.split('|').nth(3));
     for name in cells.flat_map(spans) {
-        assert!(examples.contains(&format!("examples/{name}.rs")), "README.md lists an example {name}");
+        assert!(examples.contains(&name), "README.md lists an example {name}");
     }
     for method in spans(&readme).iter().filter_map(|span| span.strip_prefix("methods::")) {
         let (file, folder) = (format!("src/methods/{method}.rs"), format!("src/methods/{method}"));

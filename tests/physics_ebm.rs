@@ -54,7 +54,7 @@ fn assert_same_as_f64(what: &str, config: &TrainConfig) {
         x[..config.walkers * 3].copy_from_slice(&data[..config.walkers * 3]);
     }
     let mut fixed = Feeds::new().tensor("data", &data).key("key", RngKey::new(config.seed));
-    fixed.set("pool", &x[..config.walkers * 3].to_vec());
+    fixed.set("pool", x[..config.walkers * 3].to_vec());
     fixed.set("rate_factors", &config.rate_factors);
     let want = in_f64(problem, fixed, &theta, &x, &zeros, 5);
     trainer.run(5).unwrap();

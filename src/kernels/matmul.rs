@@ -34,7 +34,7 @@
 //! The last row leaves out the sum of its 16 partial products. B by columns (`dY W^T`) is as fast as B by rows: there is
 //! no need to transpose a weight in memory. The sums of C run over ascending k, whatever the tile.
 //!
-//! [`reference`] is the f64 twin.
+//! [`reference`](mod@reference) is the f64 twin.
 
 mod emit;
 

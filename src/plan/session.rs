@@ -80,7 +80,7 @@ impl Session {
     pub fn new(plan: &Plan, bindings: Bindings) -> Result<Session> {
         let gpu = plan.gpu().clone();
         let tensors = bind_tensors(plan, &bindings)?;
-        for key in plan.keys().iter().filter(|key| !bindings.keys.contains_key(&key.name)) {
+        if let Some(key) = plan.keys().iter().find(|key| !bindings.keys.contains_key(&key.name)) {
             return Err(Error::UnboundInput { name: key.name.clone(), shape: vec![], bound: bindings.names() });
         }
         let arena_words = (plan.arena_bytes() / DType::BYTES).max(4) as usize;

@@ -160,7 +160,7 @@ impl Emitter<'_> {
             neutral,
             |e, r| {
                 let at = r.times(parts).plus(part);
-                if terms % parts == 0 {
+                if terms.is_multiple_of(parts) {
                     return e.reduction_term(node, idx, &at);
                 }
                 let (text, levels) = (e.wgsl(&at), [at.level(&e.syms)]);
