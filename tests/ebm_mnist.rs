@@ -1,4 +1,5 @@
 //! The example `ebm_mnist` as a user meets it: what it leaves, what a kill costs, and what it says to bad input.
+#![cfg(feature = "report")]
 
 #[path = "../examples/ebm_mnist/main.rs"]
 #[allow(dead_code, reason = "its main is the example's")]
