@@ -38,9 +38,8 @@ impl Target {
     /// Reads the files and adds the noise.
     pub fn load(preset: &Preset<Config>) -> Result<Self> {
         let folder = file::find(&preset.folder);
-        // The files run out of the rarer digits last: walkers that start on the first rows need them in random order.
-        let subset = MnistSubset::new(&preset.digits).pool(preset.pool).shuffle(preset.seed);
-        let images = subset.train(&folder)?;
+        let subset = MnistSubset::new(&preset.digits).pool(preset.pool);
+        let images = mixed(subset.train(&folder)?, RngKey::new(preset.seed).fold_in(104));
         let (fresh, held_out) = (subset.held_out(&folder)?, subset.all_held_out(&folder)?);
         let chart = Chart::fit(preset, &images)?;
         let digits: Vec<u8> = preset.digits.iter().map(|d| d.0).collect();
@@ -128,6 +127,16 @@ impl Chart {
             Chart::Pixels { mean } => pixels.iter().zip(mean.iter().cycle()).map(|(x, m)| x - m).collect(),
         }
     }
+}
+
+/// The images in random order: by quota the rarer digits run out first, so walkers that start on the first rows of the files
+/// would start with equal masses.
+fn mixed(images: Digits, key: RngKey) -> Digits {
+    let mut order: Vec<usize> = (0..images.n()).collect();
+    order.sort_by_key(|&i| key.bits(i as u32, 0, 0));
+    let p = images.n_pixels();
+    let x = order.iter().flat_map(|&i| images.x[i * p..(i + 1) * p].iter().copied()).collect();
+    Digits { x, labels: order.iter().map(|&i| images.labels[i]).collect(), side: images.side }
 }
 
 fn with_noise(x: &[f32], d: usize, width: f64, key: RngKey) -> Vec<f32> {
