@@ -47,6 +47,15 @@ fn variances(trainer: &Trainer, d: usize) -> Result<(f64, f64)> {
 }
 
 impl Path {
+    /// Tells `refuse` whether each field makes sense.
+    pub fn check(&self, refuse: impl Fn(&str, bool, &str) -> Result<()>) -> Result<()> {
+        refuse("d", self.d > 0, "is 0, but must be at least 1")?;
+        refuse("walkers", self.walkers > 0, "is 0, but must be at least 1")?;
+        refuse("steps", self.steps > 0, "is 0, but must be at least 1")?;
+        refuse("step_size", self.step_size > 0.0, "must be above 0")?;
+        refuse("omega", self.omega.0 > 0.0 && self.omega.1 > 0.0, "must be above 0 at both ends")
+    }
+
     fn at(&self, k: u64) -> (f64, f64) {
         let part = k as f64 / self.steps.max(1) as f64;
         let between = |(from, to): (f64, f64)| from + (to - from) * part;

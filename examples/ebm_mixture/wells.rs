@@ -6,7 +6,7 @@ use crate::{recall, remember};
 use ergodic::data::GaussianMixture;
 use ergodic::methods::ebm::{Diagnostics, Energy, InitialWalkers, Method, Mixture, TrainConfig, Trainer};
 use ergodic::report::{History, Progress, Run};
-use ergodic::{Result, gpu::Gpu, random::RngKey};
+use ergodic::{Error, Result, gpu::Gpu, random::RngKey};
 use serde::{Deserialize, Serialize};
 use std::time::{Duration, Instant};
 
@@ -74,6 +74,23 @@ pub struct Truth {
 }
 
 impl Wells {
+    /// Tells `refuse` whether each field makes sense.
+    pub fn check(&self, refuse: impl Fn(&str, bool, &str) -> Result<()>) -> Result<()> {
+        let part = |m: f64| m > 0.0 && m < 1.0;
+        refuse("d", self.d > 0, "is 0, but must be at least 1")?;
+        refuse("n_data", self.n_data > 0, "is 0, but must be at least 1")?;
+        refuse("mass_1", part(self.mass_1), "must be above 0 and below 1")?;
+        refuse("start_mass_1", part(self.start_mass_1), "must be above 0 and below 1")?;
+        refuse("contenders", !self.contenders.is_empty(), "is empty, but must name a method")?;
+        let configs = self.contenders.iter().map(|c| TrainConfig { method: c.method, ..self.train.clone() });
+        configs.map(|config| config.check()).try_for_each(|checked| match checked {
+            Err(Error::Invalid { what, got, want }) => {
+                refuse(&format!("train.{what}"), false, &format!("is {got}, but must be {want}"))
+            }
+            other => other,
+        })
+    }
+
     fn on_axis(&self, at: f64) -> Vec<f64> {
         (0..self.d).map(|i| if i == 0 { at } else { 0.0 }).collect()
     }
@@ -140,6 +157,9 @@ pub fn run(gpu: &Gpu, mut run: Run, wells: &Wells, seed: u64) -> Result<()> {
     let truth = wells.truth(seed)?;
     let racers = wells.contenders.iter().map(|c| wells.racer(gpu, &truth, c, seed));
     let mut racers = racers.collect::<Result<Vec<_>>>()?;
+    let plans: String = racers.iter().map(|r| r.trainer.plan_report()).collect();
+    let file = run.path("plan.txt");
+    std::fs::write(&file, plans).map_err(|source| Error::Io { verb: "write", file, source })?;
     let mut step = 0;
     if let Some(checkpoint) = run.resumed() {
         checkpoint.expect("adapter", &gpu.info().name)?;
