@@ -184,15 +184,15 @@ impl<'a> Duel<'a> {
         let Some([weighted, _]) = &self.seen else { return Ok(String::new()) };
         let d = &weighted.diagnostics;
         let numbers = [("cross_entropy", d.cross_entropy.value), ("cross_entropy_se", d.cross_entropy.se)];
-        let more = [("log_z", d.log_z.value), ("log_z_se", d.log_z.se), ("ess", d.ess), ("pareto_k", d.pareto_k)];
+        let log_z = d.observer_log_z.unwrap_or(d.log_z); // the walkers' own is biased by their feedback
+        let more = [("log_z", log_z.value), ("log_z_se", log_z.se), ("ess", d.ess), ("pareto_k", d.pareto_k)];
         for (name, value) in numbers.into_iter().chain(more) {
             metrics.set(name, value);
         }
         metrics.set("resamplings", f64::from(d.resamplings));
         self.observed(classifier, d, metrics)?;
-        let log_z = d.observer_log_z.unwrap_or(d.log_z).value;
         let fresh = self.mean_energy(gpu, &target.fresh)?;
-        metrics.set("held_out_cross_entropy", log_z + fresh);
+        metrics.set("held_out_cross_entropy", log_z.value + fresh);
         let rate = |side: &Side| if side.steps > 0.0 { side.steps / side.seconds } else { f64::NAN };
         metrics.set("walker_steps_per_s", rate(&self.sides[0]));
         metrics.set(format!("{}.walker_steps_per_s", self.sides[1].name), rate(&self.sides[1]));
@@ -207,7 +207,7 @@ impl<'a> Duel<'a> {
             metrics.set(format!("observer.mass_{digit}"), mass.value);
             metrics.set(format!("observer.mass_{digit}_se"), mass.se);
         }
-        let numbers = [("observer.log_z", d.observer_log_z), ("feedback", d.feedback)];
+        let numbers = [("driver.log_z", Some(d.log_z)), ("feedback", d.feedback)];
         for (name, estimate) in numbers.into_iter().filter_map(|(name, e)| Some((name, e?))) {
             metrics.set(name, estimate.value).set(format!("{name}_se"), estimate.se);
         }
