@@ -85,7 +85,7 @@ fn kill_after_a_checkpoint(mut child: Child, checkpoint: &Path, before: Option<V
 #[test]
 fn a_killed_run_goes_on_to_the_same_bits() {
     let (whole, killed) = (folder("whole"), folder("killed"));
-    let sizes = ["--set", "train.iterations=600"];
+    let sizes = ["--set", "train.iterations=600", "--set", "train.observers=16"];
     let metrics = run(&whole, &sizes).expect("a run in one go");
 
     let checkpoint = killed.join("checkpoint.safetensors");
@@ -102,6 +102,11 @@ fn a_killed_run_goes_on_to_the_same_bits() {
     assert!(history(&whole) == history(&killed), "the histories differ");
     assert_eq!(metrics.get("log_z"), resumed.get("log_z"));
 
+    // The control: the comparison sees another seed.
+    let other = folder("other");
+    run(&other, &[&sizes[..], &["--seed", "1"]].concat()).expect("a run with another seed");
+    assert!(bits(&whole)[0] != bits(&other)[0], "the walkers of another seed are others");
+
     let foreign = error(&killed, &[&resume[..], &["--set", "train.walkers=50"]].concat());
     assert!(matches!(&foreign, Error::Checkpoint { .. }), "{foreign}");
 }
@@ -115,8 +120,10 @@ fn bits(folder: &Path) -> Vec<Vec<u32>> {
     assert_eq!(checkpoint.step(), 600);
     let layout = ergodic::nn::Mlp::new(&[4, 8, 1], ergodic::nn::Activation::Silu).expect("a network");
     let parameters = layout.without_output_bias().layout().len();
-    let shape = |name: &str| match name.rsplit_once('.') {
-        Some((_, "x")) => vec![48, 4],
+    // 48 walkers, and beside the weighted ones 16 observers.
+    let shape = |name: &str| match name.split_once('.') {
+        Some(("weighted", "x")) => vec![64, 4],
+        Some(("pcd", "x")) => vec![48, 4],
         Some((_, "theta")) => vec![parameters],
         _ => vec![48],
     };
