@@ -3,7 +3,7 @@
 use super::compile::Plan;
 use super::lower::{Role, Slot, offset_bytes, session_bytes};
 use crate::error::{Error, Result};
-use crate::gpu::{Binding, Element, Gpu, KernelSource, Pipeline, Readback, Tensor};
+use crate::gpu::{Binding, Element, FaultWord, Gpu, KernelSource, Pipeline, Readback, Tensor};
 use crate::graph::DType;
 use crate::random::RngKey;
 use std::collections::HashMap;
@@ -61,7 +61,7 @@ pub struct Session {
     plan: Plan,
     tensors: Vec<Tensor>,
     arena: Tensor,
-    fault: Tensor,
+    fault: FaultWord,
     block: wgpu::Buffer,
     ring_stride: u32,
     groups: Vec<wgpu::BindGroup>,
@@ -85,7 +85,7 @@ impl Session {
         }
         let arena_words = (plan.arena_bytes() / DType::BYTES).max(4) as usize;
         let arena = Tensor::uninit(&gpu, "intermediate values", &[arena_words], DType::U32)?;
-        let fault = Tensor::zeros(&gpu, "fault word", &[1], DType::U32)?;
+        let fault = FaultWord::new(&gpu)?;
         let ring_stride = gpu.caps().limits.min_uniform_buffer_offset_alignment.max(16);
         let ring = ring_buffer(&gpu, ring_stride);
         let block = block_buffer(&gpu, plan.keys().len());
@@ -143,7 +143,7 @@ impl Session {
             left -= now;
         }
         drop(pass);
-        for tensor in self.tensors.iter().chain([&self.arena, &self.fault]) {
+        for tensor in self.tensors.iter().chain([&self.arena, self.fault.tensor()]) {
             tensor.keep_for(encoder);
         }
         self.step = end;
@@ -217,11 +217,7 @@ impl Session {
     /// # Errors
     /// [`Error::Fault`] with the bits and the step reached; [`Error::DeviceLost`].
     pub fn check(&self) -> Result<()> {
-        let words = self.fault.read::<u32>()?.wait()?;
-        match words.first() {
-            Some(&word) if word != 0 => Err(Error::Fault { word, step: self.step }),
-            _ => Ok(()),
-        }
+        FaultWord::check(&self.fault.tensor().read()?.wait()?, self.step)
     }
 
     /// The plan.
