@@ -46,6 +46,9 @@ pub struct Seen {
     pub weights: LogWeights,
     /// One a digit: the weighted part of the walkers that show it.
     pub masses: Vec<Estimate>,
+    /// The same of the observers, whose weights are exact whatever moves the parameters: masses of the model itself. Empty
+    /// without observers.
+    pub model_masses: Vec<Estimate>,
     /// The rest.
     pub diagnostics: Diagnostics,
 }
@@ -58,7 +61,7 @@ impl<'a> Duel<'a> {
         let theta = energy.start_parameters(key.fold_in(301));
         let weighted = TrainConfig { seed: config.seed, ..config.train.clone() };
         let method = config.baseline;
-        let baseline = TrainConfig { method, observers: 0, resample: None, ..weighted.clone() };
+        let baseline = TrainConfig { method, ..weighted.clone() };
         let side = |name, config: TrainConfig| {
             let start = energy.start(config.rows(), key.fold_in(302));
             let trainer = Trainer::new(gpu, &energy, &target.noisy, &theta, start, &config)?;
@@ -102,8 +105,9 @@ impl<'a> Duel<'a> {
     /// Names of the numbers of [`look`](Self::look).
     pub fn columns(&self) -> Vec<String> {
         let mut names: Vec<String> = Diagnostics::COLUMNS.map(String::from).to_vec();
-        for side in &self.sides {
-            names.extend(self.digits.iter().map(|digit| format!("{}.mass_{digit}", side.name)));
+        let observed = if self.config.train.observers > 0 { &["mass", "model_mass"][..] } else { &["mass"] };
+        for (side, kind) in self.sides.iter().flat_map(|side| observed.iter().map(move |kind| (side.name, kind))) {
+            names.extend(self.digits.iter().map(|digit| format!("{side}.{kind}_{digit}")));
         }
         names
     }
@@ -114,7 +118,7 @@ impl<'a> Duel<'a> {
         let mut look = |side: usize| self.sides[side].look(classifier, n_digits);
         let seen = [look(0)?, look(1)?];
         let mut row = seen[0].diagnostics.row();
-        row.extend(seen.iter().flat_map(|seen| seen.masses.iter().map(|mass| mass.value)));
+        row.extend(seen.iter().flat_map(|seen| seen.masses.iter().chain(&seen.model_masses)).map(|mass| mass.value));
         self.seen = Some(seen);
         Ok(row)
     }
@@ -169,19 +173,19 @@ impl<'a> Duel<'a> {
     }
 
     /// Puts what was found into the metrics and into a line.
-    pub fn finish(&self, gpu: &Gpu, target: &Target, classifier: &Classifier, metrics: &mut Metrics) -> Result<String> {
+    pub fn finish(&self, gpu: &Gpu, target: &Target, metrics: &mut Metrics) -> Result<String> {
+        let Some([weighted, baseline]) = &self.seen else { return Ok(String::new()) };
         let mut said = vec![];
-        for (side, seen) in self.sides.iter().zip(self.seen.iter().flatten()) {
-            let mut worst = 0.0f64;
-            for ((digit, mass), truth) in self.digits.iter().zip(&seen.masses).zip(&target.masses) {
-                metrics.set(format!("{}.mass_{digit}", side.name), mass.value);
-                metrics.set(format!("{}.mass_{digit}_se", side.name), mass.se);
-                worst = worst.max((mass.value - truth).abs());
+        for seen in [weighted, baseline] {
+            let worst = self.put_masses(seen.name, "mass", &seen.masses, target, metrics);
+            let mut text = format!("{} is off by at most {worst:.3}", seen.name);
+            if !seen.model_masses.is_empty() {
+                let worst = self.put_masses(seen.name, "model_mass", &seen.model_masses, target, metrics);
+                metrics.set(format!("{}.observer_ess", seen.name), seen.diagnostics.observer_ess.unwrap_or(f64::NAN));
+                text.push_str(&format!(", its model by {worst:.3}"));
             }
-            metrics.set(format!("{}.mass_error_max", side.name), worst);
-            said.push(format!("{} is off by at most {worst:.3}", side.name));
+            said.push(text);
         }
-        let Some([weighted, _]) = &self.seen else { return Ok(String::new()) };
         let d = &weighted.diagnostics;
         let numbers = [("cross_entropy", d.cross_entropy.value), ("cross_entropy_se", d.cross_entropy.se)];
         let log_z = d.observer_log_z.unwrap_or(d.log_z); // the walkers' own is biased by their feedback
@@ -190,7 +194,10 @@ impl<'a> Duel<'a> {
             metrics.set(name, value);
         }
         metrics.set("resamplings", f64::from(d.resamplings));
-        self.observed(classifier, d, metrics)?;
+        for (name, estimate) in [("driver.log_z", Some(d.log_z)), ("feedback", d.feedback)] {
+            let Some(estimate) = estimate.filter(|_| d.feedback.is_some()) else { continue };
+            metrics.set(name, estimate.value).set(format!("{name}_se"), estimate.se);
+        }
         let fresh = self.mean_energy(gpu, &target.fresh)?;
         metrics.set("held_out_cross_entropy", log_z.value + fresh);
         let rate = |side: &Side| if side.steps > 0.0 { side.steps / side.seconds } else { f64::NAN };
@@ -200,19 +207,16 @@ impl<'a> Duel<'a> {
         Ok(format!("true masses {}; {}; {}", truth.join(", "), said.join(", "), self.figures()))
     }
 
-    /// What observers say, which the walkers' own noise has not touched.
-    fn observed(&self, classifier: &Classifier, d: &Diagnostics, metrics: &mut Metrics) -> Result<()> {
-        let Some((x, weights)) = self.sides[0].trainer.observers()? else { return Ok(()) };
-        for (digit, mass) in self.digits.iter().zip(masses(classifier, &x, &weights, self.digits.len())?) {
-            metrics.set(format!("observer.mass_{digit}"), mass.value);
-            metrics.set(format!("observer.mass_{digit}_se"), mass.se);
+    /// `side.kind_digit` and its standard error for each digit, and the largest distance from the truth.
+    fn put_masses(&self, side: &str, kind: &str, masses: &[Estimate], target: &Target, metrics: &mut Metrics) -> f64 {
+        let mut worst = 0.0f64;
+        for ((digit, mass), truth) in self.digits.iter().zip(masses).zip(&target.masses) {
+            metrics.set(format!("{side}.{kind}_{digit}"), mass.value);
+            metrics.set(format!("{side}.{kind}_{digit}_se"), mass.se);
+            worst = worst.max((mass.value - truth).abs());
         }
-        let numbers = [("driver.log_z", Some(d.log_z)), ("feedback", d.feedback)];
-        for (name, estimate) in numbers.into_iter().filter_map(|(name, e)| Some((name, e?))) {
-            metrics.set(name, estimate.value).set(format!("{name}_se"), estimate.se);
-        }
-        metrics.set("observer.ess", d.observer_ess.unwrap_or(f64::NAN));
-        Ok(())
+        metrics.set(format!("{side}.{kind}_error_max"), worst);
+        worst
     }
 
     /// Of the weighted run's model, over points `[n, d]`.
@@ -234,8 +238,10 @@ impl Side {
     fn look(&mut self, classifier: &Classifier, n_digits: usize) -> Result<Seen> {
         let diagnostics = self.trainer.diagnostics()?;
         let (walkers, weights) = (self.trainer.walkers()?, self.trainer.weights()?);
-        let masses = masses(classifier, &walkers, &weights, n_digits)?;
-        Ok(Seen { name: self.name, walkers, weights, masses, diagnostics })
+        let weigh = |x: &[f32], weights: &LogWeights| masses(classifier, x, weights, n_digits);
+        let masses = weigh(&walkers, &weights)?;
+        let model_masses = self.trainer.observers()?.map_or(Ok(vec![]), |(x, weights)| weigh(&x, &weights))?;
+        Ok(Seen { name: self.name, walkers, weights, masses, model_masses, diagnostics })
     }
 }
 

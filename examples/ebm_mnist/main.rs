@@ -66,7 +66,7 @@ pub fn run(args: &Args) -> Result<Metrics> {
     let score = classifier.accuracy(&target.held_out, &target.held_out_labels)?;
     run.metrics.set("classifier_accuracy", score);
     run.metrics.set("explained_variance", target.explained());
-    let found = duel.finish(&gpu, &target, &classifier, &mut run.metrics)?;
+    let found = duel.finish(&gpu, &target, &mut run.metrics)?;
     pictures::draw(&run, &target, &duel, &history)?;
     run.finish(&format!("{found}; classifier right on {:.1} % of unseen digits", 100.0 * score))
 }

@@ -67,7 +67,11 @@ fn masses(target: &Target, weighted: &Seen, baseline: &Seen) -> Result<Figure> {
     plot = plot.bars("truth", &names, &target.masses, &[]);
     for seen in [weighted, baseline] {
         let (heights, errors): (Vec<_>, Vec<_>) = seen.masses.iter().map(|m| (m.value, m.se)).unzip();
-        plot = plot.bars(seen.name, &names, &heights, &errors);
+        plot = plot.bars(&format!("walkers of {}", seen.name), &names, &heights, &errors);
+        let (heights, errors): (Vec<_>, Vec<_>) = seen.model_masses.iter().map(|m| (m.value, m.se)).unzip();
+        if !heights.is_empty() {
+            plot = plot.bars(&format!("model of {}", seen.name), &names, &heights, &errors);
+        }
     }
     Ok(Figure("masses.png", plot))
 }
@@ -80,11 +84,13 @@ fn curves(table: &Table, target: &Target, seen: [&Seen; 2]) -> Vec<Plot> {
         line("Cross-entropy with the data", "cross_entropy").y("nats"),
         line("Effective walkers over walkers", "ess").y("part of all walkers").y_range(0.0, 1.05),
     ];
-    for seen in seen {
-        let title = format!("Mass of each digit, {}", seen.name);
+    let model_too = |seen: &Seen| ["mass", "model_mass"].into_iter().take(1 + usize::from(!seen.model_masses.is_empty()));
+    for (seen, kind) in seen.into_iter().flat_map(|seen| model_too(seen).map(move |kind| (seen, kind))) {
+        let whose = if kind == "mass" { "walkers" } else { "model" };
+        let title = format!("Mass of each digit, {whose} of {}", seen.name);
         let mut plot = Plot::new(title).x("iteration").y("part of all walkers").y_range(0.0, 1.0);
         for (digit, truth) in target.digits.iter().zip(&target.masses) {
-            let name = format!("{}.mass_{digit}", seen.name);
+            let name = format!("{}.{kind}_{digit}", seen.name);
             plot = plot.line(&format!("digit {digit}"), &steps, &column(&name)).level("truth", *truth);
         }
         plots.push(plot);
