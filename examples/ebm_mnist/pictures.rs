@@ -84,7 +84,8 @@ fn curves(table: &Table, target: &Target, seen: [&Seen; 2]) -> Vec<Plot> {
         line("Cross-entropy with the data", "cross_entropy").y("nats"),
         line("Effective walkers over walkers", "ess").y("part of all walkers").y_range(0.0, 1.05),
     ];
-    let model_too = |seen: &Seen| ["mass", "model_mass"].into_iter().take(1 + usize::from(!seen.model_masses.is_empty()));
+    let model_too =
+        |seen: &Seen| ["mass", "model_mass"].into_iter().take(1 + usize::from(!seen.model_masses.is_empty()));
     for (seen, kind) in seen.into_iter().flat_map(|seen| model_too(seen).map(move |kind| (seen, kind))) {
         let whose = if kind == "mass" { "walkers" } else { "model" };
         let title = format!("Mass of each digit, {whose} of {}", seen.name);

@@ -139,7 +139,7 @@ pub(super) fn through(nodes: &[Rc<Node>], id: NodeId, arg: usize, access: Access
     if own { access } else { Access::Any }
 }
 
-fn is_elementwise(op: &Op) -> bool {
+pub(super) fn is_elementwise(op: &Op) -> bool {
     matches!(op, Op::Unary(_) | Op::Binary(_) | Op::Compare(_) | Op::Select | Op::Cast | Op::StopGrad)
 }
 

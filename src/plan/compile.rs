@@ -1,11 +1,13 @@
 //! Compilation: from named variables to a plan.
 
-use super::lower::{Dispatch, KeyPath, TensorDecl, lower, spec};
+use super::lower::{Dispatch, KeyPath, TensorDecl, lower, spec, windowed};
 use super::partition::{Partition, Partitioner};
+use super::products::{Products, RowProducts};
 use super::report::Report;
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Pipeline};
 use crate::graph::{DType, Node, NodeId, Op, Var};
+use crate::kernels::matmul::Variant;
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
@@ -16,12 +18,14 @@ use std::sync::Arc;
 pub struct CompileOptions {
     /// A name for messages and debuggers.
     pub label: String,
+    /// How products of small matrices are computed.
+    pub products: Products,
 }
 
 impl CompileOptions {
     /// Options with this label.
     pub fn labelled(label: &str) -> Self {
-        CompileOptions { label: label.into() }
+        CompileOptions { label: label.into(), ..Self::default() }
     }
 }
 
@@ -72,9 +76,23 @@ impl Plan {
         // The arena and the fault word take two bindings of a kernel.
         let max_tensors = (caps.storage_bindings() as usize).saturating_sub(2);
         // Software adapters compile on the cores that should compute: 4 flops are a bias and a residual.
-        let epilogue_flops = if caps.is_software() { 4.0 } else { 64.0 };
-        let part =
-            Partitioner { nodes: &nodes, order: &order, outputs: &ids, max_tensors, epilogue_flops, split_k: &split_k };
+        let epilogue_flops = |id: NodeId| match spec(&nodes, id, caps).variant {
+            _ if !caps.is_software() => 64.0,
+            Variant::Resident { .. } => 64.0,
+            _ => 4.0,
+        };
+        let products = RowProducts::choose(&nodes, &order, caps, options.products);
+        let windowed = windowed(&nodes, &order, caps);
+        let part = Partitioner {
+            nodes: &nodes,
+            order: &order,
+            outputs: &ids,
+            max_tensors,
+            epilogue_flops: &epilogue_flops,
+            split_k: &split_k,
+            products: &products,
+            windowed: &windowed,
+        };
         let partition = part.run();
         let lowered = lower(&part, &partition, &named, caps)?;
         let (needed, limit) = (lowered.arena_words as u64 * DType::BYTES, caps.limits.max_storage_buffer_binding_size);

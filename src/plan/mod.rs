@@ -17,12 +17,16 @@
 mod classify;
 mod compile;
 mod emit;
+mod layers;
 mod lower;
 mod partition;
+mod products;
 mod report;
+mod schedule;
 mod session;
 
 pub use compile::{CompileOptions, Plan};
 pub use lower::{Dispatch, KeyPath, Role, Slot, TensorDecl};
+pub use products::Products;
 pub use report::Report;
 pub use session::{Bindings, Session};

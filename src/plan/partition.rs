@@ -6,6 +6,8 @@
 //! domain and level share a kernel, and a node joins the kernel of its arguments when it reads only its own place.
 
 use super::classify::{Access, Domain, How, flops, how, read_at_random, through};
+use super::products::RowProducts;
+use super::schedule::Schedule;
 use crate::graph::{Node, NodeId, Op};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
@@ -36,10 +38,13 @@ pub struct Group {
     pub roots: Vec<NodeId>,
 }
 
+/// Nodes whose values lie in memory, and why.
+pub(super) type Cuts = BTreeMap<NodeId, &'static str>;
+
 /// The result: kernels in order of execution, and why each node was cut.
 pub(super) struct Partition {
     pub groups: Vec<Group>,
-    pub cut: BTreeMap<NodeId, &'static str>,
+    pub cut: Cuts,
 }
 
 pub(super) struct Partitioner<'a> {
@@ -51,9 +56,13 @@ pub(super) struct Partitioner<'a> {
     pub max_tensors: usize,
     /// Most flops an element for which a node may join the epilogue of a tiled product. The epilogue is written out for
     /// every element of a register tile, so dear ones cost seconds of compilation; they get a kernel of their own.
-    pub epilogue_flops: f64,
+    pub epilogue_flops: &'a dyn Fn(NodeId) -> f64,
     /// Parts into which the tiled product of a node is split along its inner axis; 1 is no split.
     pub split_k: &'a dyn Fn(NodeId) -> usize,
+    /// Products that rows compute themselves.
+    pub products: &'a RowProducts,
+    /// Values that are read through uniform windows. They get tensors of their own: the arena is bound for writing.
+    pub windowed: &'a BTreeSet<NodeId>,
 }
 
 /// Cost, in flops, above which an expression is rather stored than computed again: a word written and read back costs
@@ -75,8 +84,10 @@ impl Partitioner<'_> {
         }
     }
 
-    fn how(&self, id: NodeId) -> How {
+    pub fn how(&self, id: NodeId) -> How {
         match how(self.nodes, id) {
+            How::MatMul if self.products.contains(id) => How::Inline,
+            How::Parts(_) if self.products.is_sum_of_row(id) => How::Loop,
             How::MatMul => match (self.split_k)(id) {
                 0 | 1 => How::MatMul,
                 parts => How::Parts(parts),
@@ -101,7 +112,7 @@ impl Partitioner<'_> {
         }
     }
 
-    fn must_cut(&self) -> BTreeMap<NodeId, &'static str> {
+    fn must_cut(&self) -> Cuts {
         let mut cut = BTreeMap::new();
         for &id in self.order {
             let node = &self.nodes[id.index()];
@@ -115,14 +126,14 @@ impl Partitioner<'_> {
                 cut.insert(arg, "a table read at any place");
             }
             if self.is_tiled(id) {
-                for &arg in &node.args {
-                    self.cut_operand(arg, &mut cut);
-                }
+                let from_memory = if self.products.contains(id) { &node.args[1..] } else { &node.args };
+                from_memory.iter().for_each(|&arg| self.cut_operand(arg, &mut cut));
             }
         }
         for &id in self.outputs.iter().filter(|&&id| !self.is_input(id)) {
             cut.insert(id, "an output");
         }
+        self.products.cut(self, &mut cut);
         cut
     }
 
@@ -131,7 +142,7 @@ impl Partitioner<'_> {
     }
 
     /// A tiled kernel reads every element of an operand many times: keep what is more than a view or two flops.
-    fn cut_operand(&self, arg: NodeId, cut: &mut BTreeMap<NodeId, &'static str>) {
+    fn cut_operand(&self, arg: NodeId, cut: &mut Cuts) {
         let node = &self.nodes[arg.index()];
         match node.op {
             _ if self.is_free(arg) => {}
@@ -167,8 +178,8 @@ impl Partitioner<'_> {
         (reads, inlined)
     }
 
-    fn schedule(&self, cut: &BTreeMap<NodeId, &'static str>) -> Vec<Group> {
-        let mut plan = Schedule { part: self, cut, groups: vec![], home: HashMap::new(), tensors: vec![] };
+    fn schedule(&self, cut: &Cuts) -> Vec<Group> {
+        let mut plan = Schedule::new(self, cut);
         for &id in self.order {
             let node = &self.nodes[id.index()];
             match self.how(id) {
@@ -184,7 +195,7 @@ impl Partitioner<'_> {
                 _ => {}
             }
         }
-        let mut groups = plan.groups;
+        let mut groups = plan.groups();
         groups.sort_by_key(|group| group.level); // stable: ties stay in the order of their first node
         self.prune(&mut groups);
         groups
@@ -243,7 +254,7 @@ impl Partitioner<'_> {
     }
 
     /// Expressions worth storing: computed in two kernels, or many times in one.
-    fn computed_twice(&self, groups: &[Group], cut: &BTreeMap<NodeId, &'static str>) -> BTreeMap<NodeId, &'static str> {
+    fn computed_twice(&self, groups: &[Group], cut: &Cuts) -> Cuts {
         let mut more = BTreeMap::new();
         let mut earlier: HashSet<NodeId> = HashSet::new();
         for group in groups {
@@ -274,7 +285,7 @@ impl Partitioner<'_> {
     }
 
     /// Whether a kernel would compute it again for many of its elements.
-    fn repeated(&self, id: NodeId, group: &Group, cut: &BTreeMap<NodeId, &'static str>) -> Option<&'static str> {
+    fn repeated(&self, id: NodeId, group: &Group, cut: &Cuts) -> Option<&'static str> {
         let own = self.nodes[id.index()].shape.numel();
         let (places, bound) = match (&group.body, &group.domain) {
             (Body::Parts(node, _), _) => {
@@ -290,7 +301,7 @@ impl Partitioner<'_> {
     }
 
     /// Cost of one element, with everything inlined into it.
-    fn cost(&self, id: NodeId, cut: &BTreeMap<NodeId, &'static str>) -> f64 {
+    fn cost(&self, id: NodeId, cut: &Cuts) -> f64 {
         let mut seen = HashSet::new();
         let mut stack = vec![id];
         let mut total = 0.0;
@@ -307,109 +318,5 @@ impl Partitioner<'_> {
             stack.extend(self.nodes[at.index()].args.iter().filter(open));
         }
         total
-    }
-}
-
-struct Schedule<'p, 'a> {
-    part: &'p Partitioner<'a>,
-    cut: &'p BTreeMap<NodeId, &'static str>,
-    groups: Vec<Group>,
-    /// The group after which a node can be read.
-    home: HashMap<NodeId, usize>,
-    /// Bound tensors of each group.
-    tensors: Vec<BTreeSet<NodeId>>,
-}
-
-impl Schedule<'_, '_> {
-    fn reads(&self, id: NodeId, domain: &Domain) -> BTreeMap<NodeId, Access> {
-        if self.home.contains_key(&id) {
-            return BTreeMap::from([(id, Access::Any)]); // its parts, which a group before has made
-        }
-        self.part.reads(id, domain, &|id| self.cut.contains_key(&id) || self.home.contains_key(&id)).0
-    }
-
-    fn level_after(&self, reads: &BTreeMap<NodeId, Access>) -> usize {
-        reads.keys().filter_map(|id| self.home.get(id)).map(|&g| self.groups[g].level + 1).max().unwrap_or(0)
-    }
-
-    fn tensors(&self, id: NodeId, reads: &BTreeMap<NodeId, Access>) -> BTreeSet<NodeId> {
-        let mut tensors: BTreeSet<_> = reads.keys().copied().filter(|&id| self.part.is_input(id)).collect();
-        if self.part.outputs.contains(&id) {
-            tensors.insert(id);
-        }
-        tensors
-    }
-
-    /// A kernel made around this node.
-    fn alone(&mut self, id: NodeId, body: Body, domain: Domain) {
-        let reads = self.reads(id, &domain);
-        let roots = if matches!(body, Body::Parts(..)) { vec![] } else { vec![id] };
-        let level = self.level_after(&reads);
-        self.tensors.push(self.tensors(id, &reads));
-        self.groups.push(Group { body, domain, level, roots });
-        self.home.insert(id, self.groups.len() - 1);
-    }
-
-    /// Put a cut node into a kernel that can take it, or into a new one.
-    fn place(&mut self, id: NodeId) {
-        let shape = self.part.nodes[id.index()].shape.clone();
-        let best = Domain::of(&shape);
-        let g = self
-            .join_arguments(id, &best)
-            .or_else(|| self.join_arguments(id, &Domain::Elements(shape)))
-            .unwrap_or_else(|| self.join_level(id, best));
-        self.groups[g].roots.push(id);
-        let reads = self.reads(id, &self.groups[g].domain);
-        let tensors = self.tensors(id, &reads);
-        self.tensors[g].extend(tensors);
-        self.home.insert(id, g);
-    }
-
-    fn fits(&self, g: usize, more: &BTreeSet<NodeId>) -> bool {
-        self.tensors[g].union(more).count() <= self.part.max_tensors
-    }
-
-    /// The kernel of the deepest arguments, if this node needs from it only what each invocation holds itself.
-    fn join_arguments(&self, id: NodeId, domain: &Domain) -> Option<usize> {
-        let reads = self.reads(id, domain);
-        let level = self.level_after(&reads).checked_sub(1)?;
-        let mut deepest = reads
-            .iter()
-            .filter_map(|(r, a)| Some((*self.home.get(r)?, r, a)))
-            .filter(|(g, ..)| self.groups[*g].level == level);
-        let (g, ..) = deepest.clone().next()?;
-        let group = &self.groups[g];
-        let own = deepest.all(|(other, read, access)| {
-            other == g && *access == Access::Own && group.roots.contains(read) && *read != id
-        });
-        let takes = match group.body {
-            Body::Map => true,
-            Body::MatMul(_) => self.inlined_flops(id, domain) <= self.part.epilogue_flops,
-            Body::Parts(..) | Body::Scan(_) => false,
-        };
-        (own && takes && group.domain == *domain && self.fits(g, &self.tensors(id, &reads))).then_some(g)
-    }
-
-    /// Cost of one element, with everything inlined into it.
-    fn inlined_flops(&self, id: NodeId, domain: &Domain) -> f64 {
-        let stop = |id: NodeId| self.cut.contains_key(&id) || self.home.contains_key(&id);
-        let (_, inlined) = self.part.reads(id, domain, &stop);
-        inlined.iter().map(|&id| flops(self.part.nodes, id)).sum()
-    }
-
-    /// A kernel of this domain at the first level where all arguments are there.
-    fn join_level(&mut self, id: NodeId, domain: Domain) -> usize {
-        let reads = self.reads(id, &domain);
-        let (level, tensors) = (self.level_after(&reads), self.tensors(id, &reads));
-        let same = |g: &usize| {
-            let group = &self.groups[*g];
-            group.body == Body::Map && group.level == level && group.domain == domain && self.fits(*g, &tensors)
-        };
-        if let Some(g) = (0..self.groups.len()).find(same) {
-            return g;
-        }
-        self.groups.push(Group { body: Body::Map, domain, level, roots: vec![] });
-        self.tensors.push(BTreeSet::new());
-        self.groups.len() - 1
     }
 }

@@ -41,7 +41,12 @@ fn keys(graph: &Graph) -> Vec<(String, RngKey)> {
 
 /// Every output after one step at step number 3, as the device and as f64 compute it.
 pub fn both(gpu: &Gpu, graph: &Graph, outputs: &[(&str, Var<'_>)]) -> ergodic::Result<Vec<(Vec<f64>, Vec<f64>)>> {
-    let plan = Plan::compile(gpu, outputs, &CompileOptions::default())?;
+    both_by(&Plan::compile(gpu, outputs, &CompileOptions::default())?, graph, outputs)
+}
+
+/// The same by a plan of these outputs.
+pub fn both_by(plan: &Plan, graph: &Graph, outputs: &[(&str, Var<'_>)]) -> ergodic::Result<Vec<(Vec<f64>, Vec<f64>)>> {
+    let gpu = plan.gpu();
     let (mut feeds, mut bindings) = (Feeds::new().step(3), Bindings::new());
     for (name, var, data) in values(graph, 1) {
         let wide: Vec<f64> = data.iter().map(|&x| f64::from(x)).collect();
@@ -60,7 +65,7 @@ pub fn both(gpu: &Gpu, graph: &Graph, outputs: &[(&str, Var<'_>)]) -> ergodic::R
     for (name, key) in keys(graph) {
         (feeds, bindings) = (feeds.key(&name, key), bindings.key(&name, key));
     }
-    let mut session = Session::new(&plan, bindings)?;
+    let mut session = Session::new(plan, bindings)?;
     session.set_step(3);
     session.run(1)?;
     session.check()?;
@@ -79,7 +84,14 @@ pub fn both(gpu: &Gpu, graph: &Graph, outputs: &[(&str, Var<'_>)]) -> ergodic::R
 
 /// Demand `|got - want| <= tolerance * (1 + |want|)` of every element of every output.
 pub fn assert_close(what: &str, gpu: &Gpu, graph: &Graph, outputs: &[(&str, Var<'_>)], tolerance: f64) {
-    let all = both(gpu, graph, outputs).unwrap_or_else(|error| panic!("{what}: {error}"));
+    let plan =
+        Plan::compile(gpu, outputs, &CompileOptions::default()).unwrap_or_else(|error| panic!("{what}: {error}"));
+    assert_plan_close(what, &plan, graph, outputs, tolerance);
+}
+
+/// The same of a plan of these outputs.
+pub fn assert_plan_close(what: &str, plan: &Plan, graph: &Graph, outputs: &[(&str, Var<'_>)], tolerance: f64) {
+    let all = both_by(plan, graph, outputs).unwrap_or_else(|error| panic!("{what}: {error}"));
     for ((name, _), (got, want)) in outputs.iter().zip(&all) {
         assert_eq!(got.len(), want.len(), "{what}: size of `{name}`");
         for (i, (g, w)) in got.iter().zip(want).enumerate() {

@@ -78,6 +78,11 @@ impl Affine {
         self.terms.keys().map(|s| info[s.0 as usize].level).max().unwrap_or(0)
     }
 
+    /// The scopes of all symbols in it: what a statement with it reads.
+    pub fn levels(&self, info: &[SymInfo]) -> Vec<usize> {
+        self.terms.keys().map(|s| info[s.0 as usize].level).collect()
+    }
+
     /// Quotient and remainder by `divisor`, where they are affine themselves.
     pub fn div_rem(&self, divisor: usize, info: &[SymInfo]) -> Option<(Affine, Affine)> {
         let (mut quotient, mut rest) = (Affine::default(), Affine::default());

@@ -80,14 +80,14 @@ impl Emitter<'_> {
     /// One word of a binding, converted to its element type.
     fn load(&mut self, binding: usize, word: &Affine, dtype: DType) -> Val {
         let buffer = buffer_name(binding);
-        let level = word.level(&self.syms);
+        let levels = word.levels(&self.syms);
         let raw = match word.div_rem(4, &self.syms) {
             Some((vector, lane)) if lane.as_constant().is_some() => {
                 let key = (binding, vector.clone());
                 let whole = match self.loads.get(&key) {
                     Some(val) => val.clone(),
                     None => {
-                        let val = self.define_at(&format!("{buffer}[{}]", self.wgsl(&vector)), &[level]);
+                        let val = self.define_at(&format!("{buffer}[{}]", self.wgsl(&vector)), &levels);
                         self.loads.insert(key, val.clone());
                         val
                     }
@@ -104,7 +104,7 @@ impl Emitter<'_> {
             DType::Bool => format!("{raw} != 0u"),
             DType::U32 | DType::Key => raw,
         };
-        self.define_at(&expr, &[level])
+        self.define_at(&expr, &levels)
     }
 
     /// The bits of a value, as they are stored.
@@ -120,7 +120,7 @@ impl Emitter<'_> {
     pub fn store(&mut self, binding: usize, word: &Affine, vals: &[Val], dtype: DType) {
         let buffer = buffer_name(binding);
         let level = self.scopes.len() - 1;
-        let levels: Vec<_> = vals.iter().map(|v| v.level).chain([word.level(&self.syms)]).collect();
+        let levels: Vec<_> = vals.iter().map(|v| v.level).chain(word.levels(&self.syms)).collect();
         let mut done = 0;
         while done < vals.len() {
             let at = word.offset(done);

@@ -7,6 +7,7 @@
 //! Code goes into scopes: level 0 is the body of the kernel, the next ones are loops opened inside it. A statement goes
 //! to the outermost scope in which everything that it needs is known, so invariants leave their loops by themselves.
 
+mod arrays;
 mod index;
 mod load;
 mod ops;
@@ -18,7 +19,7 @@ pub use load::{Base, Source, buffer_name, offset_name};
 pub(super) use ops::{binary_flops, unary_flops};
 
 use crate::graph::{Node, NodeId};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 /// The name of a computed scalar, and the scope in which it is known.
@@ -65,6 +66,12 @@ pub struct Emitter<'a> {
     blocks: HashMap<(NodeId, Affine, Affine, bool), Val>,
     opaque: HashMap<String, Sym>,
     names: usize,
+    /// Layers of a network that the kernel holds.
+    arrays: Option<arrays::Arrays>,
+    /// States that are names, not memory; and whether an element was asked for that has none.
+    states: HashSet<NodeId>,
+    /// Whether an element of a state was asked for at an index that is not a constant.
+    pub escaped: bool,
     /// Floating-point operations written so far, loops counted with their length.
     pub flops: f64,
     weight: f64,
@@ -90,6 +97,9 @@ impl<'a> Emitter<'a> {
             blocks: HashMap::new(),
             opaque: HashMap::new(),
             names: 0,
+            arrays: None,
+            states: HashSet::new(),
+            escaped: false,
             flops: 0.0,
             weight: 1.0,
         }
@@ -108,6 +118,11 @@ impl<'a> Emitter<'a> {
     /// State beforehand what an element is called.
     pub fn assume(&mut self, node: NodeId, idx: Vec<Affine>, val: Val) {
         self.values.insert((node, idx), val);
+    }
+
+    /// From here on this input is known by its names alone: what lies in memory is out of date.
+    pub fn in_registers(&mut self, input: NodeId) {
+        self.states.insert(input);
     }
 
     /// An index as a WGSL expression.
@@ -136,6 +151,39 @@ impl<'a> Emitter<'a> {
         scope.text.push_str(text);
         scope.text.push('\n');
         scope.reads |= reads.iter().filter(|&&l| l < level).fold(0, |bits, &l| bits | 1 << l);
+    }
+
+    /// A line for readers, in the innermost scope.
+    pub fn comment(&mut self, text: &str) {
+        self.statement(self.level(), &format!("// {text}"), &[]);
+    }
+
+    /// Level of the innermost scope.
+    pub fn level(&self) -> usize {
+        self.scopes.len() - 1
+    }
+
+    /// What `write` writes, under a condition. It may use what is known outside.
+    pub fn only_if(&mut self, condition: Option<&str>, write: impl FnOnce(&mut Self)) {
+        let level = self.level();
+        if let Some(condition) = condition {
+            self.statement(level, &format!("if ({condition}) {{"), &[]);
+        }
+        write(self);
+        if condition.is_some() {
+            self.statement(level, "}", &[]);
+        }
+    }
+
+    /// A loop over `quads` vectors that stores: it stays where it is written.
+    pub fn each_quad(&mut self, quads: usize, write: impl FnOnce(&mut Self, Affine)) {
+        let (around, counter) = (self.level(), format!("q{}", self.names));
+        self.names += 1;
+        let level = self.open();
+        let quad = self.symbol(&counter, quads, level);
+        write(self, quad);
+        let head = format!("for (var {counter} = 0u; {counter} < {quads}u; {counter}++) {{");
+        self.close(&head, &[around]);
     }
 
     /// Open a scope; statements that depend on what is defined in it go there until it is closed.
@@ -200,9 +248,9 @@ impl<'a> Emitter<'a> {
         if let Some(exact) = idx.div_rem(divisor, &self.syms) {
             return exact;
         }
-        let (text, level, extent) = (self.wgsl(idx), idx.level(&self.syms), idx.extent(&self.syms));
-        let quotient = self.opaque(format!("({text}) / {divisor}u"), extent.div_ceil(divisor), &[level]);
-        let rest = self.opaque(format!("({text}) % {divisor}u"), divisor, &[level]);
+        let (text, levels, extent) = (self.wgsl(idx), idx.levels(&self.syms), idx.extent(&self.syms));
+        let quotient = self.opaque(format!("({text}) / {divisor}u"), extent.div_ceil(divisor), &levels);
+        let rest = self.opaque(format!("({text}) % {divisor}u"), divisor, &levels);
         (quotient, rest)
     }
 

@@ -163,10 +163,10 @@ impl Emitter<'_> {
                 if terms.is_multiple_of(parts) {
                     return e.reduction_term(node, idx, &at);
                 }
-                let (text, levels) = (e.wgsl(&at), [at.level(&e.syms)]);
+                let (text, levels) = (e.wgsl(&at), at.levels(&e.syms));
                 let inside = e.opaque(format!("min({text}, {}u)", terms - 1), terms, &levels);
                 let x = e.reduction_term(node, idx, &inside);
-                e.define_at(&format!("select({neutral}, {x}, ({text}) < {terms}u)"), &[x.level, levels[0]])
+                e.define_at(&format!("select({neutral}, {x}, ({text}) < {terms}u)"), &[levels, vec![x.level]].concat())
             },
             |acc, x| if max { format!("max({acc}, {x})") } else { format!("{acc} + {x}") },
         )
@@ -205,12 +205,15 @@ impl Emitter<'_> {
             return self.total(last + 1, node.dtype, |e, r| e.value(node.args[0], &at(r)));
         }
         let (limit, zero) = (self.wgsl(&idx[axis]), self.literal(0.0, node.dtype));
-        let level = idx[axis].level(&self.syms);
-        let limit = self.define_at(&limit, &[level]);
+        let levels = idx[axis].levels(&self.syms);
+        let limit = self.define_at(&limit, &levels);
         self.total(node.shape[axis], node.dtype, |e, r| {
             let x = e.value(node.args[0], &at(r.clone()));
-            let (r_text, r_level) = (e.wgsl(&r), r.level(&e.syms));
-            e.define_at(&format!("select({zero}, {x}, {r_text} <= {limit})"), &[x.level, r_level, limit.level])
+            let (r_text, r_levels) = (e.wgsl(&r), r.levels(&e.syms));
+            e.define_at(
+                &format!("select({zero}, {x}, {r_text} <= {limit})"),
+                &[r_levels, vec![x.level, limit.level]].concat(),
+            )
         })
     }
 
@@ -238,8 +241,8 @@ impl Emitter<'_> {
     pub(super) fn scatter_add(&mut self, node: &Node, idx: &[Affine]) -> Val {
         let (rows, index) = (node.args[0], node.args[1]);
         let target = {
-            let (text, level) = (self.wgsl(&idx[0]), idx[0].level(&self.syms));
-            self.define_at(&text, &[level])
+            let (text, levels) = (self.wgsl(&idx[0]), idx[0].levels(&self.syms));
+            self.define_at(&text, &levels)
         };
         let zero = self.literal(0.0, node.dtype);
         let (extent, last) = (self.node(index).shape[0], node.shape[0].saturating_sub(1));
@@ -286,10 +289,10 @@ impl Emitter<'_> {
                 let Some(c) = c.checked_sub(lo).filter(|&c| c < n) else { return zero };
                 at.push(Affine::constant(c));
             } else {
-                let (text, level) = (self.wgsl(i), i.level(&self.syms));
+                let (text, read) = (self.wgsl(i), i.levels(&self.syms));
                 inside.push(format!("({text}) - {lo}u < {n}u"));
-                levels.push(level);
-                at.push(self.opaque(format!("min(({text}) - {lo}u, {}u)", n.saturating_sub(1)), n, &[level]));
+                at.push(self.opaque(format!("min(({text}) - {lo}u, {}u)", n.saturating_sub(1)), n, &read));
+                levels.extend(read);
             }
         }
         if from.numel() == 0 {
@@ -320,15 +323,15 @@ impl Emitter<'_> {
             at[axis] = Affine::constant(c - start);
             return self.value(part, &at);
         }
-        let (text, level) = (self.wgsl(&idx[axis]), idx[axis].level(&self.syms));
+        let (text, read) = (self.wgsl(&idx[axis]), idx[axis].levels(&self.syms));
         let mut chosen: Option<Val> = None;
         for (part, start, n) in parts {
-            at[axis] = self.opaque(format!("min(({text}) - min({text}, {start}u), {}u)", n - 1), n, &[level]);
+            at[axis] = self.opaque(format!("min(({text}) - min({text}, {start}u), {}u)", n - 1), n, &read);
             let x = self.value(part, &at);
             chosen = Some(match chosen {
                 None => x,
                 Some(before) => {
-                    let levels = [before.level, x.level, level];
+                    let levels = [&read[..], &[before.level, x.level]].concat();
                     self.define_at(&format!("select({before}, {x}, ({text}) >= {start}u)"), &levels)
                 }
             });
@@ -360,7 +363,7 @@ impl Emitter<'_> {
             // Adding n - |by| instead of subtracting keeps everything unsigned.
             let ahead = by.rem_euclid(n as i32) as usize;
             let shifted = idx[axis].offset(ahead);
-            let (text, level) = (self.wgsl(&idx[axis]), idx[axis].level(&self.syms));
+            let (text, read) = (self.wgsl(&idx[axis]), idx[axis].levels(&self.syms));
             if boundary == Boundary::Zero {
                 let far = by.unsigned_abs() as usize >= n;
                 inside.push(match by {
@@ -368,7 +371,7 @@ impl Emitter<'_> {
                     1.. => format!("{text} < {}u", n - by as usize),
                     _ => format!("{text} >= {}u", by.unsigned_abs()),
                 });
-                levels.push(level);
+                levels.extend(read);
             }
             at[axis] = self.div_rem(&shifted, n).1;
         }

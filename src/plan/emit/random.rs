@@ -40,7 +40,7 @@ impl Emitter<'_> {
             let expr =
                 format!("philox4x32(vec4<u32>({r}, {b}, {step}, session.keys[{slot}].z), session.keys[{slot}].xy)");
             self.count(100.0);
-            let levels = [row.level(&self.syms), block.level(&self.syms), step.level];
+            let levels = [row.levels(&self.syms), block.levels(&self.syms), vec![step.level]].concat();
             self.define_at(&expr, &levels)
         };
         self.blocks.insert(memo, val.clone());

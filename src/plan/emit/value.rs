@@ -13,6 +13,10 @@ impl Emitter<'_> {
         if let Some(val) = self.values.get(&key) {
             return val.clone();
         }
+        if let Some(val) = self.array_element(node, idx) {
+            return val;
+        }
+        self.escaped |= self.states.contains(&node);
         let sources = self.sources;
         let val = match sources.get(&node) {
             Some(source) => self.stored(node, idx, source),
@@ -29,8 +33,8 @@ impl Emitter<'_> {
             Op::Const(bits) => self.literal(f64::from_bits(*bits), node.dtype),
             Op::Step => self.step.clone(),
             Op::Iota { axis } => {
-                let level = idx[*axis].level(&self.syms);
-                self.define_at(&self.wgsl(&idx[*axis]), &[level])
+                let levels = idx[*axis].levels(&self.syms);
+                self.define_at(&self.wgsl(&idx[*axis]), &levels)
             }
             Op::Cast => self.cast(&node, idx),
             Op::Unary(f) => self.unary(*f, arg(0), idx),

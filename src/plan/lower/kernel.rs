@@ -1,9 +1,11 @@
 //! The frame of a generated kernel: its bindings, its imports, its entry point.
 
+use super::tiled::Span;
 use crate::error::Result;
 use crate::gpu::shader::{Defines, preprocess};
 use crate::gpu::{Binding, KernelSource};
-use crate::plan::emit::{Base, buffer_name};
+use crate::plan::emit::{Base, Source, buffer_name};
+use crate::plan::products::RowTile;
 
 /// Invocations in a workgroup of generated kernels.
 pub(super) const GROUP: u32 = 64;
@@ -68,9 +70,11 @@ impl Frame {
     }
 
     /// Bind a part of a tensor as a uniform buffer.
-    pub fn window(&mut self, index: usize, start: usize, words: usize) -> usize {
-        let slot = Slot::Window { index, start, words };
-        self.position(|other| *other == slot, slot.clone())
+    pub fn window(&mut self, index: usize, span: Span) -> Source {
+        let slot = Slot::Window { index, start: span.start, words: span.words };
+        let binding = self.position(|other| *other == slot, slot.clone());
+        let base = if span.skip > 0 { self.base(span.skip) } else { None };
+        Source::Words { binding, base }
     }
 
     /// An entry of the table of offsets for a value that starts at this word of its binding.
@@ -175,5 +179,25 @@ pub(super) fn entry(count: usize, body: &str) -> String {
          @builtin(local_invocation_index) local: u32,\n) {{\n    \
          let place = flat_index(group, groups, local, {GROUP}u);\n    \
          if (place >= {count}u) {{ return; }}\n{body}}}\n"
+    )
+}
+
+/// The entry point of a kernel of rows: `row0`, `row1`, .. are the rows of an invocation, `flat` its number, `lane` its place
+/// in the subgroup. Where lanes hand values to each other none may return early.
+pub(super) fn row_entry(tile: RowTile, count: usize, invocations: usize, body: &str) -> String {
+    let (group, lane) =
+        (tile.group, if tile.broadcast { "    @builtin(subgroup_invocation_id) lane: u32,\n" } else { "" });
+    let stop = if tile.broadcast { String::new() } else { format!("    if (flat >= {invocations}u) {{ return; }}\n") };
+    let rows: String = (0..tile.rows)
+        .map(|r| match r * invocations {
+            0 if invocations <= count && !tile.broadcast => "    let row0 = flat;\n".to_string(),
+            first => format!("    let row{r} = min(flat + {first}u, {}u);\n", count - 1),
+        })
+        .collect();
+    format!(
+        "@compute @workgroup_size({group})\n\
+         fn main(\n    @builtin(workgroup_id) group: vec3<u32>,\n    @builtin(num_workgroups) groups: vec3<u32>,\n    \
+         @builtin(local_invocation_index) local: u32,\n{lane}) {{\n    \
+         let flat = flat_index(group, groups, local, {group}u);\n{stop}{rows}{body}}}\n"
     )
 }

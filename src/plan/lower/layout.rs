@@ -1,9 +1,9 @@
 //! Where every value lies: which tensors there are, what may be overwritten in place, and the arena.
 
 use super::arena::{Life, place};
-use super::{KeyPath, Location, Lowering, Role, TensorDecl, parts, tiled};
+use super::{KeyPath, Location, Lowering, Role, TensorDecl, parts};
 use crate::graph::{DType, NodeId, Op};
-use crate::plan::classify::{Access, How, how};
+use crate::plan::classify::{Access, How};
 use crate::plan::partition::Body;
 
 impl Lowering<'_> {
@@ -77,13 +77,12 @@ impl Lowering<'_> {
 
     /// Intermediate values that are read through uniform windows may not lie in the arena, which is bound for writing.
     fn give_scratch_tensors(&mut self) {
-        for group in self.groups {
-            let Body::MatMul(id) = group.body else { continue };
-            let Some(window) = tiled::window(self.nodes, self.node(id).args[1], self.caps) else { continue };
-            if !self.locations.contains_key(&window.root) {
-                let node = self.node(window.root);
-                let (name, shape, dtype) = (format!("scratch {}", window.root.0), node.shape.clone(), node.dtype);
-                self.locations.insert(window.root, Location::Tensor(self.tensors.len()));
+        let stored = |id: &NodeId| self.groups.iter().any(|group| group.roots.contains(id));
+        for &id in self.part.windowed.iter().filter(|id| stored(id)) {
+            if !self.locations.contains_key(&id) {
+                let node = self.node(id);
+                let (name, shape, dtype) = (format!("scratch {}", id.0), node.shape.clone(), node.dtype);
+                self.locations.insert(id, Location::Tensor(self.tensors.len()));
                 self.tensors.push(TensorDecl { name, shape, dtype, role: Role::Scratch });
             }
         }
@@ -129,9 +128,8 @@ impl Lowering<'_> {
         self.arena_words = words;
         for ((id, in_parts, _), start) in values.into_iter().zip(starts) {
             if in_parts {
-                let count = match how(self.nodes, id) {
+                let count = match self.part.how(id) {
                     How::Parts(count) => count,
-                    How::MatMul => (self.part.split_k)(id),
                     _ => 1,
                 };
                 self.parts.insert(id, (start, count, self.stride(id)));

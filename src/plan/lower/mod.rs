@@ -5,11 +5,12 @@ mod kernel;
 mod layout;
 mod map;
 mod parts;
+mod rows;
 mod sources;
 mod tiled;
 
 pub use kernel::{Slot, offset_bytes, session_bytes};
-pub(super) use tiled::spec;
+pub(super) use tiled::{spec, window, windowed};
 
 use super::classify::{Access, How, how};
 use super::emit::{Emitter, Source, Val, offset_name};
@@ -95,6 +96,9 @@ enum Location {
     Tensor(usize),
     Arena(usize),
 }
+
+/// The number of the step, in kernels that compute one.
+const STEP: &str = "    let step = session.base_step + ring.offset;\n";
 
 /// Uniform windows of one kernel. Devices have 12 uniform bindings at least; three are taken, and B may need one.
 const MAX_WINDOWS: usize = 8;

@@ -4,7 +4,7 @@
 //! so results do not depend on timing, and on software adapters, where a barrier is dear, it is the faster way.
 
 use super::kernel::entry;
-use super::{About, Dispatch, Lowering};
+use super::{About, Dispatch, Lowering, STEP};
 use crate::error::Result;
 use crate::graph::{DType, NodeId, Op, Shape};
 use crate::kernels::scan;
@@ -43,7 +43,7 @@ impl Lowering<'_> {
         let word = idx[0].times(stride).plus(&flatten(&idx[1..], &node.shape)).plus(&out.base(base));
         out.store(arena, &word, &[part], DType::F32);
         let flops = out.flops * places as f64;
-        let body = format!("    let step = session.base_step + ring.offset;\n{}", out.finish());
+        let body = format!("{STEP}{}", out.finish());
         let what = format!("{count} parts of {} #{}", node.op.name(), id.0);
         let bytes = self.bytes(g, group) + (places as u64) * DType::BYTES;
         let about = About { looped: false, flops, bytes, what };

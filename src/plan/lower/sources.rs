@@ -61,10 +61,12 @@ impl Lowering<'_> {
             let words = node.shape.numel().next_multiple_of(4);
             let Some(&Location::Tensor(index)) = self.locations.get(&root) else { continue };
             let inside = start + words <= self.tensors[index].shape.numel().next_multiple_of(4).max(4);
-            let starts = start % tiled::WINDOW.0 == 0 && (4..=tiled::WINDOW.1).contains(&words);
-            if inside && starts && !written(index) && frame.windows() < MAX_WINDOWS {
-                let binding = frame.window(index, start, words);
-                sources.insert(id, Source::Words { binding, base: None });
+            if let Some(span) = tiled::Span::around(start, words)
+                && inside
+                && !written(index)
+                && frame.windows() < MAX_WINDOWS
+            {
+                sources.insert(id, frame.window(index, span));
             }
         }
     }

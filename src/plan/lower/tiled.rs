@@ -2,15 +2,16 @@
 //! stored nodes, or light expressions of them) and finish its results (bias, activation, any number of outputs).
 
 use super::kernel::Frame;
-use super::{About, Dispatch, Location, Lowering, Sources};
+use super::{About, Dispatch, Location, Lowering, STEP, Sources};
 use crate::error::Result;
 use crate::graph::{DType, Node, NodeId, Op};
 use crate::kernels::matmul::{Layout, MatmulSpec};
-use crate::plan::emit::{Affine, Emitter, Source, Val, flatten};
+use crate::plan::classify::{How, how};
+use crate::plan::emit::{Affine, Emitter, Val, flatten};
 use crate::plan::partition::Group;
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
-const STEP: &str = "    let step = session.base_step + ring.offset;\n";
 const LANES: [&str; 4] = ["v.x", "v.y", "v.z", "v.w"];
 
 /// How an operand lies in memory: views of a stored matrix, transposed or not.
@@ -37,23 +38,41 @@ pub(in crate::plan) fn spec(nodes: &[Rc<Node>], id: NodeId, caps: &crate::gpu::C
     MatmulSpec::choose(n, k, m, layout(nodes, a), layout(nodes, b), caps).with_storage(true, in_storage)
 }
 
-/// A matrix that lies in one piece in a stored node, where a uniform binding may start.
-pub(super) struct Window {
+/// A matrix that lies in one piece in a stored node, and the uniform binding through which to read it.
+pub(in crate::plan) struct Window {
     /// The matrix, by rows.
-    view: NodeId,
+    pub view: NodeId,
     /// The stored node.
     pub root: NodeId,
-    /// Its first word there.
-    start: usize,
-    /// Its size.
-    words: usize,
+    /// Where it lies there.
+    pub span: Span,
+}
+
+/// Words of a tensor that a uniform binding covers, from a place where one may start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::plan) struct Span {
+    /// First word of the binding.
+    pub start: usize,
+    /// Words between that and the first word that is wanted.
+    pub skip: usize,
+    /// Words of the binding.
+    pub words: usize,
+}
+
+impl Span {
+    /// Around `words` words from `start` on; `None` if they do not begin and end with a vector or are too many.
+    pub fn around(start: usize, words: usize) -> Option<Span> {
+        let skip = start % WINDOW.0;
+        let fits = start.is_multiple_of(4) && words.is_multiple_of(4) && (1..=WINDOW.1).contains(&(words + skip));
+        (words > 0 && fits).then_some(Span { start: start - skip, skip, words: words + skip })
+    }
 }
 
 /// Words between the places where a uniform binding may start, on any device; and its greatest length.
-pub(super) const WINDOW: (usize, usize) = (64, 64 * 1024 / 4);
+const WINDOW: (usize, usize) = (64, 64 * 1024 / 4);
 
 /// The window through which a software adapter should read this operand, if there is one.
-pub(super) fn window(nodes: &[Rc<Node>], operand: NodeId, caps: &crate::gpu::Caps) -> Option<Window> {
+pub(in crate::plan) fn window(nodes: &[Rc<Node>], operand: NodeId, caps: &crate::gpu::Caps) -> Option<Window> {
     let node = |id: NodeId| &nodes[id.index()];
     let view = match &node(operand).op {
         Op::Permute(perm) if perm[..] == [1, 0] => node(operand).args[0],
@@ -70,8 +89,15 @@ pub(super) fn window(nodes: &[Rc<Node>], operand: NodeId, caps: &crate::gpu::Cap
     }
     let words = node(view).shape.numel();
     let stored = !matches!(node(root).op, Op::Slice(_) | Op::Reshape | Op::Permute(_) | Op::Broadcast | Op::StopGrad);
-    let fits = start % WINDOW.0 == 0 && words % 4 == 0 && (1..=WINDOW.1).contains(&words);
-    (caps.is_software() && stored && fits).then_some(Window { view, root, start, words })
+    let span = Span::around(start, words)?;
+    (caps.is_software() && stored).then_some(Window { view, root, span })
+}
+
+/// Computed values that second operands of products are read from through windows.
+pub(in crate::plan) fn windowed(nodes: &[Rc<Node>], order: &[NodeId], caps: &crate::gpu::Caps) -> BTreeSet<NodeId> {
+    let tiled = order.iter().filter(|&&id| how(nodes, id) == How::MatMul);
+    let roots = tiled.filter_map(|id| window(nodes, nodes[id.index()].args[1], caps)).map(|window| window.root);
+    roots.filter(|root| !matches!(nodes[root.index()].op, Op::Input(_))).collect()
 }
 
 impl Lowering<'_> {
@@ -86,12 +112,11 @@ impl Lowering<'_> {
         let (mut frame, sources) = self.sources(g, group);
         // B is read through its own window, everything else (a bias in the same tensor, say) as storage.
         let mut sources_b = Sources { nodes: sources.nodes.clone(), keys: sources.keys.clone() };
-        if let Some(Window { view, root, start, words }) = window(self.nodes, node.args[1], self.caps)
+        if let Some(Window { view, root, span }) = window(self.nodes, node.args[1], self.caps)
             && let Some(&Location::Tensor(index)) = self.locations.get(&root)
             && spec.b_uniform
         {
-            let binding = frame.window(index, start, words);
-            sources_b.nodes.insert(view, Source::Words { binding, base: None });
+            sources_b.nodes.insert(view, frame.window(index, span));
         }
         let vectors = spec.vectors();
         let mut io = String::new();

@@ -1,0 +1,220 @@
+//! Kernels of rows: each invocation computes whole rows, in scalars, and layers of small networks in arrays. Where the
+//! plan is one such kernel it loops over steps, with the state in registers.
+
+use super::kernel::{Frame, row_entry};
+use super::{About, Dispatch, Lowering, Role, STEP};
+use crate::error::Result;
+use crate::graph::{DType, NodeId, Op, Shape};
+use crate::plan::emit::{Affine, Emitter, Val};
+use crate::plan::layers::{Layers, is_wide};
+use crate::plan::partition::Group;
+use crate::plan::products::RowTile;
+use std::collections::BTreeSet;
+
+/// A kernel of rows without products: one row an invocation.
+const ONE: RowTile = RowTile { rows: 1, group: super::kernel::GROUP, broadcast: false, widest: 0 };
+
+/// A row that an invocation computes.
+struct Row {
+    /// Its index, always in range.
+    index: Affine,
+    /// The WGSL condition under which it is this invocation's to store; `None` is always.
+    own: Option<String>,
+}
+
+impl Lowering<'_> {
+    pub(super) fn rows(&self, g: usize, group: &Group, count: usize) -> Result<Dispatch> {
+        let inlined: BTreeSet<_> = self.reads_and_inlined(g, group).1.into_iter().collect();
+        let holds = inlined.iter().any(|id| self.part.products.contains(*id));
+        let tile = self.part.products.tile.filter(|_| holds).unwrap_or(ONE);
+        let layers = holds.then(|| Layers::new(self.nodes, self.part.products, &inlined, &group.roots));
+        let arrays = holds && group.roots.iter().any(|&root| is_wide(self.nodes, root));
+        if self.loops() && !arrays {
+            let (dispatch, escaped) = self.rows_kernel(g, group, count, tile, layers.clone(), true)?;
+            if !escaped {
+                return Ok(dispatch);
+            }
+        }
+        Ok(self.rows_kernel(g, group, count, tile, layers, false)?.0)
+    }
+
+    /// The kernel; and whether it should loop over steps but needs an element of its state at an index that a loop counts.
+    fn rows_kernel(
+        &self,
+        g: usize,
+        group: &Group,
+        count: usize,
+        tile: RowTile,
+        layers: Option<Layers>,
+        looped: bool,
+    ) -> Result<(Dispatch, bool)> {
+        let (mut frame, sources) = self.sources(g, group);
+        let mut out = self.emitter(&sources, usize::from(looped));
+        let invocations =
+            count.div_ceil(tile.rows).next_multiple_of(if tile.broadcast { tile.group as usize } else { 1 });
+        let rows: Vec<_> = (0..tile.rows)
+            .map(|r| Row { index: out.symbol(&format!("row{r}"), count, 0), own: own(tile, r, invocations, count) })
+            .collect();
+        let lane = out.symbol("lane", tile.group as usize, 0);
+        if let Some(layers) = layers {
+            out.hold(layers, tile, rows.iter().map(|row| row.index.clone()).collect(), lane);
+        }
+        match looped {
+            true => self.over_steps(&mut frame, &mut out, group, &rows),
+            false => self.store_rows(&mut frame, &mut out, group, &rows),
+        }
+        let (flops, escaped) = (out.flops * invocations as f64, out.escaped);
+        let body = format!("{}{}", if looped { "" } else { STEP }, out.finish());
+        let about = About { looped, flops, bytes: self.bytes(g, group), what: self.what(group) };
+        let text = row_entry(tile, count, invocations, &body);
+        let source = frame.source("rows", &text, self.key_paths.len(), tile.group)?;
+        let grid = crate::gpu::grid(invocations as u64, tile.group, &self.caps.limits)?;
+        Ok((self.dispatch(&frame, source, grid, about)?, escaped))
+    }
+
+    /// Whether one dispatch may compute many steps: it is the whole plan, and every row needs only itself.
+    fn loops(&self) -> bool {
+        let alone = self.groups.len() == 1 && self.copies.is_empty();
+        alone && self.tensors.iter().any(|t| t.role == Role::State)
+    }
+
+    /// Compute every root, then store them all: own places are read before they are overwritten.
+    fn store_rows(&self, frame: &mut Frame, out: &mut Emitter<'_>, group: &Group, rows: &[Row]) {
+        let (wide, narrow): (Vec<NodeId>, Vec<_>) = group.roots.iter().partition(|&&root| out.has_array(root));
+        let mut stored = vec![];
+        for row in rows {
+            let all = |out: &mut Emitter<'_>, &id: &NodeId| {
+                let places = elements_of(&self.node(id).shape, &row.index);
+                (id, places.iter().map(|idx| out.value(id, idx)).collect::<Vec<_>>())
+            };
+            stored.push(narrow.iter().map(|id| all(out, id)).collect::<Vec<_>>());
+            wide.iter().for_each(|&id| drop(out.value(id, &[row.index.clone(), Affine::default()])));
+        }
+        for (row, stored) in rows.iter().zip(&stored) {
+            out.only_if(row.own.as_deref(), |out| {
+                for (id, vals) in stored {
+                    self.store(frame, out, *id, &elements_of(&self.node(*id).shape, &row.index)[0], vals);
+                }
+                wide.iter().for_each(|&id| self.store_array(frame, out, id, row));
+                self.guard(frame, out, 0, stored);
+            });
+        }
+    }
+
+    /// Store a row that lies in an array, vector by vector.
+    fn store_array(&self, frame: &mut Frame, out: &mut Emitter<'_>, id: NodeId, row: &Row) {
+        out.each_quad(self.node(id).shape[1] / 4, |out, quad| {
+            let places: Vec<_> = (0..4).map(|c| vec![row.index.clone(), quad.times(4).offset(c)]).collect();
+            let vals: Vec<_> = places.iter().map(|idx| out.value(id, idx)).collect();
+            self.store(frame, out, id, &places[0], &vals);
+            let level = out.level();
+            self.guard(frame, out, level, &[(id, vals)]);
+        });
+    }
+
+    /// The whole plan in one dispatch: state in registers, a loop over steps around the body.
+    fn over_steps(&self, frame: &mut Frame, out: &mut Emitter<'_>, group: &Group, rows: &[Row]) {
+        let registers = self.registers(out, group, rows);
+        let level = out.open();
+        out.statement(level, "let step = session.base_step + t;", &[]);
+        let mut assignments = vec![];
+        for held in &registers {
+            for (idx, name) in held.places.iter().zip(&held.names) {
+                let val = out.value(held.root, idx);
+                // A new value may be the register of another state, so all are named before any is assigned.
+                out.statement(level, &format!("let next_{name} = {val};"), &[]);
+                assignments.push(format!("{name} = next_{name};"));
+            }
+        }
+        // After all values are computed from the old state.
+        assignments.iter().for_each(|text| out.statement(level, text, &[]));
+        out.close("for (var t = 0u; t < ring.count; t++) {", &[]);
+        for (r, row) in rows.iter().enumerate() {
+            out.only_if(row.own.as_deref(), |out| {
+                let own: Vec<_> = registers.iter().filter(|held| held.row == r).collect();
+                own.iter().for_each(|held| self.store(frame, out, held.root, &held.places[0], &held.names));
+                let stored: Vec<_> = own.iter().map(|held| (held.root, held.names.clone())).collect();
+                self.guard(frame, out, 0, &stored);
+            });
+        }
+    }
+
+    /// A variable for every element that a looping kernel stores: states start from memory, other outputs from nothing.
+    fn registers(&self, out: &mut Emitter<'_>, group: &Group, rows: &[Row]) -> Vec<Registers> {
+        let mut all = vec![];
+        let mut n = 0;
+        for &root in &group.roots {
+            let (old, dtype) = (self.old_state(root), self.node(root).dtype);
+            for (r, row) in rows.iter().enumerate() {
+                let places = elements_of(&self.node(root).shape, &row.index);
+                let mut names = vec![];
+                for idx in &places {
+                    let name = format!("s{n}");
+                    n += 1;
+                    let start = old.map_or(zero(dtype).to_string(), |input| out.value(input, idx).to_string());
+                    out.statement(0, &format!("var {name} = {start};"), &[]);
+                    if let Some(input) = old {
+                        out.assume(input, idx.clone(), Val::new(name.clone(), 1));
+                    }
+                    names.push(Val::new(name, 0));
+                }
+                all.push(Registers { root, row: r, places, names });
+            }
+        }
+        group.roots.iter().filter_map(|&root| self.old_state(root)).for_each(|input| out.in_registers(input));
+        all
+    }
+
+    /// The input whose next value this node is.
+    fn old_state(&self, root: NodeId) -> Option<NodeId> {
+        let to = self.locations.get(&root)?;
+        self.locations
+            .iter()
+            .find(|(id, at)| *at == to && matches!(self.node(**id).op, Op::Input(_)))
+            .map(|(&id, _)| id)
+    }
+}
+
+/// The names of one row of a stored node in a looping kernel.
+struct Registers {
+    root: NodeId,
+    row: usize,
+    places: Vec<Vec<Affine>>,
+    names: Vec<Val>,
+}
+
+/// When the `r`-th row of an invocation is its own to store: tiles may reach over the last row, grids over the last tile.
+fn own(tile: RowTile, r: usize, invocations: usize, count: usize) -> Option<String> {
+    let all = invocations * tile.rows == count && (!tile.broadcast || invocations <= 65535 * tile.group as usize);
+    (tile != ONE && !all).then(|| format!("flat < {invocations}u && flat + {}u < {count}u", r * invocations))
+}
+
+fn zero(dtype: DType) -> &'static str {
+    match dtype {
+        DType::F32 => "0.0",
+        DType::Bool => "false",
+        _ => "0u",
+    }
+}
+
+/// Indices of all elements of row `i`.
+fn elements_of(shape: &Shape, i: &Affine) -> Vec<Vec<Affine>> {
+    let width = shape[1..].iter().product();
+    (0..width)
+        .map(|flat| {
+            let mut rest = flat;
+            let mut idx: Vec<_> = shape[1..]
+                .iter()
+                .rev()
+                .map(|&n| {
+                    let at = Affine::constant(rest % n);
+                    rest /= n;
+                    at
+                })
+                .collect();
+            idx.push(i.clone());
+            idx.reverse();
+            idx
+        })
+        .collect()
+}

@@ -1,0 +1,142 @@
+//! Which kernel computes each stored node.
+//!
+//! A kernel stands at a *level*: one more than the deepest kernel it waits for. Nodes of one domain and level share a
+//! kernel, and a node joins the kernel of its arguments when it reads only its own place.
+
+use super::classify::{Access, Domain, flops};
+use super::partition::{Body, Cuts, Group, Partitioner};
+use super::products::Held;
+use crate::graph::NodeId;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// Kernels under construction.
+pub(super) struct Schedule<'p, 'a> {
+    part: &'p Partitioner<'a>,
+    cut: &'p Cuts,
+    groups: Vec<Group>,
+    /// The group after which a node can be read.
+    home: HashMap<NodeId, usize>,
+    /// Bound tensors of each group.
+    tensors: Vec<BTreeSet<NodeId>>,
+    /// Row products of each group.
+    held: Vec<Held>,
+}
+
+impl<'p, 'a> Schedule<'p, 'a> {
+    pub fn new(part: &'p Partitioner<'a>, cut: &'p Cuts) -> Self {
+        Schedule { part, cut, groups: vec![], home: HashMap::new(), tensors: vec![], held: vec![] }
+    }
+
+    /// The kernels, in the order in which they were opened.
+    pub fn groups(self) -> Vec<Group> {
+        self.groups
+    }
+
+    fn reads(&self, id: NodeId, domain: &Domain) -> BTreeMap<NodeId, Access> {
+        if self.home.contains_key(&id) {
+            return BTreeMap::from([(id, Access::Any)]); // its parts, which a group before has made
+        }
+        self.part.reads(id, domain, &|id| self.cut.contains_key(&id) || self.home.contains_key(&id)).0
+    }
+
+    fn level_after(&self, reads: &BTreeMap<NodeId, Access>) -> usize {
+        reads.keys().filter_map(|id| self.home.get(id)).map(|&g| self.groups[g].level + 1).max().unwrap_or(0)
+    }
+
+    /// Tensors that a kernel binds to compute and store this node.
+    fn tensors(&self, id: NodeId, reads: &BTreeMap<NodeId, Access>) -> BTreeSet<NodeId> {
+        let bound = |id: &NodeId| self.part.is_input(*id) || self.part.outputs.contains(id);
+        let own = reads.keys().chain([&id]).copied();
+        own.filter(|id| bound(id) || self.part.windowed.contains(id)).collect()
+    }
+
+    /// A kernel made around this node.
+    pub fn alone(&mut self, id: NodeId, body: Body, domain: Domain) {
+        let reads = self.reads(id, &domain);
+        let roots = if matches!(body, Body::Parts(..)) { vec![] } else { vec![id] };
+        let level = self.level_after(&reads);
+        self.tensors.push(self.tensors(id, &reads));
+        self.held.push(Held::new());
+        self.groups.push(Group { body, domain, level, roots });
+        self.home.insert(id, self.groups.len() - 1);
+    }
+
+    /// Put a cut node into a kernel that can take it, or into a new one.
+    pub fn place(&mut self, id: NodeId) {
+        let shape = self.part.nodes[id.index()].shape.clone();
+        let held = self.held(id);
+        let best = match held.first() {
+            Some(product) => Domain::Rows(self.part.nodes[product.index()].shape[0]),
+            None => Domain::of(&shape),
+        };
+        let elements = held.is_empty().then_some(Domain::Elements(shape));
+        let g = self
+            .join_arguments(id, &best, &held)
+            .or_else(|| elements.and_then(|domain| self.join_arguments(id, &domain, &held)))
+            .unwrap_or_else(|| self.join_level(id, best, &held));
+        self.groups[g].roots.push(id);
+        self.held[g].extend(held);
+        let reads = self.reads(id, &self.groups[g].domain);
+        let tensors = self.tensors(id, &reads);
+        self.tensors[g].extend(tensors);
+        self.home.insert(id, g);
+    }
+
+    /// Row products that a kernel would hold to compute this node.
+    fn held(&self, id: NodeId) -> Held {
+        let stop = |id: NodeId| self.cut.contains_key(&id) || self.home.contains_key(&id);
+        let (_, inlined) = self.part.reads(id, &Domain::Rows(0), &stop);
+        inlined.into_iter().filter(|&id| self.part.products.contains(id)).collect()
+    }
+
+    fn fits(&self, g: usize, more: &BTreeSet<NodeId>, held: &Held) -> bool {
+        let products: Held = self.held[g].union(held).copied().collect();
+        self.tensors[g].union(more).count() <= self.part.max_tensors
+            && self.part.products.fit(self.part.nodes, &products)
+    }
+
+    /// The kernel of the deepest arguments, if this node needs from it only what each invocation holds itself.
+    fn join_arguments(&self, id: NodeId, domain: &Domain, held: &Held) -> Option<usize> {
+        let reads = self.reads(id, domain);
+        let level = self.level_after(&reads).checked_sub(1)?;
+        let mut deepest = reads
+            .iter()
+            .filter_map(|(r, a)| Some((*self.home.get(r)?, r, a)))
+            .filter(|(g, ..)| self.groups[*g].level == level);
+        let (g, ..) = deepest.clone().next()?;
+        let group = &self.groups[g];
+        let own = deepest.all(|(other, read, access)| {
+            other == g && *access == Access::Own && group.roots.contains(read) && *read != id
+        });
+        let takes = match group.body {
+            Body::Map => true,
+            Body::MatMul(product) => self.inlined_flops(id, domain) <= (self.part.epilogue_flops)(product),
+            Body::Parts(..) | Body::Scan(_) => false,
+        };
+        (own && takes && group.domain == *domain && self.fits(g, &self.tensors(id, &reads), held)).then_some(g)
+    }
+
+    /// Cost of one element, with everything inlined into it.
+    fn inlined_flops(&self, id: NodeId, domain: &Domain) -> f64 {
+        let stop = |id: NodeId| self.cut.contains_key(&id) || self.home.contains_key(&id);
+        let (_, inlined) = self.part.reads(id, domain, &stop);
+        inlined.iter().map(|&id| flops(self.part.nodes, id)).sum()
+    }
+
+    /// A kernel of this domain at the first level where all arguments are there.
+    fn join_level(&mut self, id: NodeId, domain: Domain, held: &Held) -> usize {
+        let reads = self.reads(id, &domain);
+        let (level, tensors) = (self.level_after(&reads), self.tensors(id, &reads));
+        let same = |g: &usize| {
+            let group = &self.groups[*g];
+            group.body == Body::Map && group.level == level && group.domain == domain && self.fits(*g, &tensors, held)
+        };
+        if let Some(g) = (0..self.groups.len()).find(same) {
+            return g;
+        }
+        self.groups.push(Group { body: Body::Map, domain, level, roots: vec![] });
+        self.tensors.push(BTreeSet::new());
+        self.held.push(Held::new());
+        self.groups.len() - 1
+    }
+}
