@@ -1,7 +1,7 @@
 //! What people read when something is wrong, whole and literal: one test a variant.
 
 use ergodic::gpu::{AdapterChoice, Gpu, GpuOptions};
-use ergodic::{Error, Fault};
+use ergodic::{Error, Fault, NonFinite};
 use std::panic::Location;
 
 fn reads(error: Error, text: &str) {
@@ -162,16 +162,27 @@ fn refused() {
 #[test]
 fn fault_says_what_every_bit_means() {
     reads(
-        Error::Fault { word: Fault::NON_FINITE | Fault::INDEX, step: 12 },
+        Error::Fault { word: Fault::NON_FINITE | Fault::INDEX, step: 12, first: None },
         "fault 0x0003 at step 12: a value is not finite: lower the step size or the learning rate; \
          an index was out of range and was clamped: check the table that `gather` reads",
     );
     reads(
-        Error::Fault { word: Fault::CAPACITY | Fault::STEP_SIZE, step: 0 },
+        Error::Fault { word: Fault::CAPACITY | Fault::STEP_SIZE, step: 0, first: None },
         "fault 0x000c at step 0: a fixed capacity overflowed: raise it; \
          a step size is not positive: check the schedule",
     );
-    reads(Error::Fault { word: 0x100, step: 3 }, "fault 0x0100 at step 3: a fault raised by a kernel of your own");
+    let own = "fault 0x0100 at step 3: a fault raised by a kernel of your own";
+    reads(Error::Fault { word: 0x100, step: 3, first: None }, own);
+}
+
+#[test]
+fn fault_names_the_first_value_where_it_is_known() {
+    let first = NonFinite { whose: "the energy of walker".into(), row: 17, value: f32::INFINITY };
+    reads(
+        Error::Fault { word: Fault::NON_FINITE, step: 240, first: Some(first) },
+        "fault 0x0001 at step 240, where the energy of walker 17 is inf: a value is not finite: lower the step size \
+         or the learning rate",
+    );
 }
 
 #[test]
