@@ -1,7 +1,28 @@
 //! What a trainer is given, checked; and names for what becomes bad later.
 
+use super::config::TrainConfig;
 use super::iteration::{Drive, Problem};
 use crate::error::{Error, Result};
+use crate::gpu::{Gpu, Tensor};
+
+impl TrainConfig {
+    /// Whether this device can hold so many walkers and observers of `n_dims` dimensions in one tensor at all. Ask before
+    /// drawing their first positions: the host may have less room than the device refuses.
+    ///
+    /// ```no_run
+    /// # fn main() -> ergodic::Result<()> {
+    /// let gpu = ergodic::gpu::Gpu::headless(Default::default())?;
+    /// let config = ergodic::methods::ebm::TrainConfig { walkers: 1 << 40, ..Default::default() };
+    /// assert!(config.check_fits(&gpu, 2).is_err());
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::BindingTooLarge`] with how many fit; [`Error::OutOfMemory`] if they alone pass the memory budget.
+    pub fn check_fits(&self, gpu: &Gpu, n_dims: usize) -> Result<()> {
+        Tensor::check_fits(gpu, "walkers", &[self.walkers.saturating_add(self.observers), n_dims])
+    }
+}
 
 /// The rows that walkers and observers start from.
 pub(super) fn first_positions(problem: Problem<'_>, data: &[f32], mut x: Vec<f32>) -> Result<Vec<f32>> {
