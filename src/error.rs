@@ -192,7 +192,7 @@ pub enum Error {
         hint: String,
     },
     /// Reading or writing a file.
-    #[error("cannot {verb} {}: {source}", .file.display())]
+    #[error("cannot {verb} {}: {source}{}", .file.display(), io_hint(.verb, .source.kind()))]
     Io {
         /// `read`, `write` or `create`.
         verb: &'static str,
@@ -263,6 +263,26 @@ fn adapter_hint(seen: &[String]) -> &'static str {
         "install a driver; software ones are mesa-vulkan-drivers (Debian, Ubuntu, Fedora) and vulkan-swrast (Arch)"
     } else {
         "name one of these, or ask for `best` or `software`"
+    }
+}
+
+fn io_hint(verb: &str, kind: std::io::ErrorKind) -> &'static str {
+    use std::io::ErrorKind as K;
+    match (kind, verb) {
+        (K::NotFound, "read") => "\n  check the path; a relative one starts at the working directory",
+        (K::NotFound, _) => "\n  create its folder first",
+        (K::PermissionDenied, "read") => "\n  allow this user to read it",
+        (K::PermissionDenied | K::ReadOnlyFilesystem, _) => {
+            "\n  write elsewhere (--out DIR), or allow this user to write there"
+        }
+        (K::IsADirectory, "read") => "\n  name a file in it",
+        (K::AlreadyExists | K::IsADirectory | K::NotADirectory, _) => {
+            "\n  there is a file for a folder, or a folder for a file: move it away, or write elsewhere (--out DIR)"
+        }
+        (K::StorageFull | K::QuotaExceeded, _) => {
+            "\n  make room on the disk; --resume goes on from the last checkpoint, which is whole"
+        }
+        _ => "",
     }
 }
 

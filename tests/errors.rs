@@ -224,11 +224,33 @@ fn checkpoint() {
 }
 
 #[test]
-fn io() {
+fn io_says_what_to_do_about_each_kind() {
+    use std::io::ErrorKind as K;
+    let said = |verb, kind: K| {
+        Error::Io { verb, file: "/out".into(), source: std::io::Error::new(kind, "its word") }.to_string()
+    };
     reads(
-        Error::Io { verb: "create", file: "/out".into(), source: std::io::Error::other("permission denied") },
-        "cannot create /out: permission denied",
+        Error::Io { verb: "create", file: "/out".into(), source: std::io::Error::other("a reason of its own") },
+        "cannot create /out: a reason of its own",
     );
+    let path = "cannot read /out: its word\n  check the path; a relative one starts at the working directory";
+    assert_eq!(said("read", K::NotFound), path);
+    assert_eq!(said("write", K::NotFound), "cannot write /out: its word\n  create its folder first");
+    let right = "cannot read /out: its word\n  allow this user to read it";
+    assert_eq!(said("read", K::PermissionDenied), right);
+    let elsewhere = "\n  write elsewhere (--out DIR), or allow this user to write there";
+    assert_eq!(said("create", K::PermissionDenied), format!("cannot create /out: its word{elsewhere}"));
+    let read_only = "cannot write /out: its word";
+    assert_eq!(said("write", K::ReadOnlyFilesystem), format!("{read_only}{elsewhere}"));
+    assert_eq!(said("read", K::IsADirectory), "cannot read /out: its word\n  name a file in it");
+    let taken =
+        "\n  there is a file for a folder, or a folder for a file: move it away, or write elsewhere (--out DIR)";
+    assert_eq!(said("create", K::AlreadyExists), format!("cannot create /out: its word{taken}"));
+    assert_eq!(said("create", K::NotADirectory), format!("cannot create /out: its word{taken}"));
+    assert_eq!(said("write", K::IsADirectory), format!("cannot write /out: its word{taken}"));
+    let room = "\n  make room on the disk; --resume goes on from the last checkpoint, which is whole";
+    assert_eq!(said("write", K::StorageFull), format!("cannot write /out: its word{room}"));
+    assert_eq!(said("write", K::QuotaExceeded), format!("cannot write /out: its word{room}"));
 }
 
 #[test]
