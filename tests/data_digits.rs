@@ -1,6 +1,7 @@
 //! Digits in chosen proportions: counts, pixels and order.
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use ergodic::data::{Digits, MnistSubset, file, idx};
 use ergodic::random::RngKey;
@@ -90,4 +91,36 @@ fn a_wrong_subset_says_what_is_there() {
     assert_eq!(message(MnistSubset::new(&[(6, 1), (6, 2)])), twice);
     let pool = "pool is 3, but must be a divisor of the image's side";
     assert_eq!(message(MnistSubset::new(&[(6, 1)]).pool(3)), pool);
+}
+
+#[test]
+fn files_that_are_not_mnist_are_named_with_where_the_right_ones_are() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("ergodic-digits-{}", std::process::id()));
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder).unwrap();
+    let (images, labels) = (folder.join("train-images-idx3-ubyte.gz"), folder.join("train-labels-idx1-ubyte.gz"));
+    let message = || {
+        let error = MnistSubset::new(&[(2, 1)]).train(&folder).unwrap_err();
+        error.to_string().replace(folder.to_str().unwrap(), "DIR")
+    };
+    let there = "\n  take the file of this name from the crate's assets/data/mnist, or the four of another set";
+    let missing = "cannot read DIR/train-images-idx3-ubyte.gz: No such file or directory (os error 2)\n  \
+                   check the path; a relative one starts at the working directory";
+    assert_eq!(message(), missing);
+    // What a failed download leaves.
+    fs::write(&images, "<!DOCTYPE html><html>404</html>").unwrap();
+    let page = "DIR/train-images-idx3-ubyte.gz at byte 0: starts with 0x3c21444f (not an IDX file of bytes), \
+                want 0x00000803 (IDX images)";
+    assert_eq!(message(), format!("{page}{there}"));
+    // Two images of 28 x 28, and labels of another set.
+    let head = |words: &[u32]| words.iter().flat_map(|w| w.to_be_bytes()).collect::<Vec<_>>();
+    fs::write(&images, [head(&[0x803, 2, 28, 28]), vec![0; 2 * 784]].concat()).unwrap();
+    fs::write(&labels, [head(&[0x801, 3]), vec![2, 3, 6]].concat()).unwrap();
+    let other = "DIR/train-labels-idx1-ubyte.gz at byte 4: 3 labels for 2 images in the file beside it";
+    assert_eq!(message(), format!("{other}{there}"));
+    // Images that are not square cannot be digits of ours.
+    fs::write(&images, [head(&[0x803, 2, 28, 14]), vec![0; 2 * 392]].concat()).unwrap();
+    fs::write(&labels, [head(&[0x801, 2]), vec![2, 3]].concat()).unwrap();
+    let oblong = "shape mismatch in `MnistSubset`: got 2 labels for [2, 28, 14] images, want one label a square image";
+    assert_eq!(message(), oblong);
 }

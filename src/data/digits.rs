@@ -202,12 +202,25 @@ fn pooled(image: &[u8], cols: usize, k: usize, x: &mut Vec<f32>) {
 }
 
 fn load(folder: &Path, set: &str) -> Result<(Images, Vec<u8>)> {
-    let images = idx::images(folder.join(format!("{set}-images-idx3-ubyte.gz")))?;
+    let images = idx::images(folder.join(format!("{set}-images-idx3-ubyte.gz"))).map_err(not_mnist)?;
     let file = folder.join(format!("{set}-labels-idx1-ubyte.gz"));
-    let labels = idx::labels(&file)?;
+    let labels = idx::labels(&file).map_err(not_mnist)?;
     if labels.len() == images.n {
         return Ok((images, labels));
     }
     let why = format!("{} labels for {} images in the file beside it", labels.len(), images.n);
-    Err(Error::Data { file, offset: 4, why })
+    Err(not_mnist(Error::Data { file, offset: 4, why }))
+}
+
+/// What is wrong with a file, and where a right one is.
+fn not_mnist(error: Error) -> Error {
+    match error {
+        Error::Data { file, offset, why } => {
+            let why = format!(
+                "{why}\n  take the file of this name from the crate's assets/data/mnist, or the four of another set"
+            );
+            Error::Data { file, offset, why }
+        }
+        other => other,
+    }
 }
