@@ -150,12 +150,14 @@ pub enum Error {
         message: String,
     },
     /// A kernel raised bits of the fault word.
-    #[error("fault {word:#06x} at step {step}: {}", faults(*.word))]
+    #[error("fault {word:#06x} at step {step}{}: {}", where_it_is(.first), faults(*.word))]
     Fault {
         /// The bits.
         word: u32,
-        /// The first step after which they were seen.
+        /// Steps done when they were read; with `first`, when that value came up.
         step: u64,
+        /// The first value that is not finite, where it was looked for.
+        first: Option<NonFinite>,
     },
     /// A preset, flag or option that cannot be used.
     #[error("{}: {field}: {why}", place(.file, *.line))]
@@ -190,7 +192,7 @@ pub enum Error {
         hint: String,
     },
     /// Reading or writing a file.
-    #[error("cannot {verb} {}: {source}", .file.display())]
+    #[error("cannot {verb} {}: {source}{}", .file.display(), io_hint(.verb, .source.kind()))]
     Io {
         /// `read`, `write` or `create`.
         verb: &'static str,
@@ -211,6 +213,17 @@ pub enum Error {
     },
 }
 
+/// A value that is not finite, and whose it is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NonFinite {
+    /// What a row is, such as `the energy of walker`.
+    pub whose: String,
+    /// Which row.
+    pub row: usize,
+    /// Infinite, or NaN.
+    pub value: f32,
+}
+
 /// Bits of the fault word that kernels raise; they are read back with the diagnostics.
 pub struct Fault;
 
@@ -223,6 +236,11 @@ impl Fault {
     pub const CAPACITY: u32 = 4;
     /// A step size was not positive.
     pub const STEP_SIZE: u32 = 8;
+}
+
+fn where_it_is(first: &Option<NonFinite>) -> String {
+    let place = |NonFinite { whose, row, value }: &NonFinite| format!(", where {whose} {row} is {value}");
+    first.as_ref().map_or(String::new(), place)
 }
 
 fn faults(word: u32) -> String {
@@ -245,6 +263,26 @@ fn adapter_hint(seen: &[String]) -> &'static str {
         "install a driver; software ones are mesa-vulkan-drivers (Debian, Ubuntu, Fedora) and vulkan-swrast (Arch)"
     } else {
         "name one of these, or ask for `best` or `software`"
+    }
+}
+
+fn io_hint(verb: &str, kind: std::io::ErrorKind) -> &'static str {
+    use std::io::ErrorKind as K;
+    match (kind, verb) {
+        (K::NotFound, "read") => "\n  check the path; a relative one starts at the working directory",
+        (K::NotFound, _) => "\n  create its folder first",
+        (K::PermissionDenied, "read") => "\n  allow this user to read it",
+        (K::PermissionDenied | K::ReadOnlyFilesystem, _) => {
+            "\n  write elsewhere (--out DIR), or allow this user to write there"
+        }
+        (K::IsADirectory, "read") => "\n  name a file in it",
+        (K::AlreadyExists | K::IsADirectory | K::NotADirectory, _) => {
+            "\n  there is a file for a folder, or a folder for a file: move it away, or write elsewhere (--out DIR)"
+        }
+        (K::StorageFull | K::QuotaExceeded, _) => {
+            "\n  make room on the disk; --resume goes on from the last checkpoint, which is whole"
+        }
+        _ => "",
     }
 }
 

@@ -115,5 +115,5 @@ pub mod random;
 #[cfg(feature = "report")]
 pub mod report;
 
-pub use error::{Error, Fault, Result};
+pub use error::{Error, Fault, NonFinite, Result};
 pub use wgpu;

@@ -111,61 +111,9 @@ fn a_damaged_gzip_stream_is_an_error_and_never_short_data() {
 #[test]
 fn a_missing_file_is_named() {
     let message = idx::labels("no/such/labels").unwrap_err().to_string();
-    assert_eq!(message, "cannot read no/such/labels: No such file or directory (os error 2)");
-}
-
-#[test]
-fn a_subset_has_exactly_the_counts_asked_for() {
-    let subset = MnistSubset::new(&[(2, 5600), (3, 2800), (6, 1400)]);
-    let data = subset.train(mnist()).unwrap();
-    assert_eq!([2, 3, 6].map(|digit| data.count(digit)), [5600, 2800, 1400]);
-    assert_eq!((data.n(), data.x.len()), (9800, 9800 * 784));
-    assert!(data.x.iter().all(|x| (-1.0..=1.0).contains(x)));
-    // The first 2 of the training set is its image 5; paper is -1 and full ink +1.
-    let images = idx::images(mnist().join("train-images-idx3-ubyte.gz")).unwrap();
-    let expected: Vec<f32> = images.image(5).iter().map(|p| f32::from(*p) / 127.5 - 1.0).collect();
-    assert_eq!(data.x[..784], expected);
-}
-
-#[test]
-fn held_out_digits_keep_the_proportions() {
-    let subset = MnistSubset::new(&[(2, 5600), (3, 2800), (6, 1400)]);
-    let data = subset.held_out(mnist()).unwrap();
-    // 1032 twos are there; 1032/5600 of the others.
-    assert_eq!([2, 3, 6].map(|digit| data.count(digit)), [1032, 516, 258]);
-    let all = subset.all_held_out(mnist()).unwrap();
-    assert_eq!([2, 3, 6].map(|digit| all.count(digit)), [1032, 1010, 958]);
-}
-
-#[test]
-fn pooling_averages_and_keeps_the_mean() {
-    let subset = MnistSubset::new(&[(0, 50)]);
-    let (fine, coarse) = (subset.train(mnist()).unwrap(), subset.clone().pool(2).train(mnist()).unwrap());
-    assert_eq!((coarse.side, coarse.n_pixels()), (14, 196));
-    let mean = |x: &[f32]| x.iter().map(|x| f64::from(*x)).sum::<f64>() / x.len() as f64;
-    // Each of the values, of magnitude up to 1, is rounded twice.
-    assert!((mean(&fine.x) - mean(&coarse.x)).abs() <= 2.0 * f64::from(f32::EPSILON));
-    let first = (fine.x[28 * 10 + 10] + fine.x[28 * 10 + 11] + fine.x[28 * 11 + 10] + fine.x[28 * 11 + 11]) / 4.0;
-    assert!((coarse.x[14 * 5 + 5] - first).abs() <= 4.0 * f32::EPSILON);
-}
-
-#[test]
-fn a_seed_chooses_images_and_another_seed_others() {
-    let choose = |seed| MnistSubset::new(&[(1, 20), (7, 30)]).pool(4).shuffle(seed).train(mnist()).unwrap();
-    assert_eq!(choose(1), choose(1));
-    assert_ne!(choose(1).x, choose(2).x);
-    assert_eq!((choose(2).count(1), choose(2).count(7)), (20, 30));
-}
-
-#[test]
-fn a_wrong_subset_says_what_is_there() {
-    let message = |subset: MnistSubset| subset.train(mnist()).unwrap_err().to_string();
-    let many = "count is 6000 of digit 6, of which there are 5918, but must be no more than the files hold";
-    assert_eq!(message(MnistSubset::new(&[(6, 6000)])), many);
-    let twice = "digits is 6 twice, but must be each digit once";
-    assert_eq!(message(MnistSubset::new(&[(6, 1), (6, 2)])), twice);
-    let pool = "pool is 3, but must be a divisor of the image's side";
-    assert_eq!(message(MnistSubset::new(&[(6, 1)]).pool(3)), pool);
+    let wrong = "cannot read no/such/labels: No such file or directory (os error 2)\n  \
+                 check the path; a relative one starts at the working directory";
+    assert_eq!(message, wrong);
 }
 
 /// Rows with standard deviations 3, 1 and 0.5 along three orthogonal directions of a 5-dimensional space.
@@ -341,7 +289,7 @@ fn a_write_that_fails_leaves_the_old_file_and_nothing_else() {
         Err(std::io::Error::from(std::io::ErrorKind::StorageFull))
     };
     let message = file::replace(&path, full_disk).unwrap_err().to_string();
-    assert_eq!(message, format!("cannot write {}: no storage space", path.display()));
+    assert!(message.starts_with(&format!("cannot write {}: no storage space\n", path.display())), "{message}");
     assert_eq!((fs::read(&path).unwrap(), names(&folder)), (b"old".to_vec(), vec!["state".to_string()]));
     file::write_atomic(&path, b"new").unwrap();
     assert_eq!((fs::read(&path).unwrap(), names(&folder)), (b"new".to_vec(), vec!["state".to_string()]));
@@ -351,7 +299,8 @@ fn a_write_that_fails_leaves_the_old_file_and_nothing_else() {
 fn a_write_into_a_missing_folder_is_named() {
     let path = folder("missing").join("no/such/file");
     let message = file::write_atomic(&path, b"x").unwrap_err().to_string();
-    assert_eq!(message, format!("cannot write {}: No such file or directory (os error 2)", path.display()));
+    let wrong = "No such file or directory (os error 2)\n  create its folder first";
+    assert_eq!(message, format!("cannot write {}: {wrong}", path.display()));
 }
 
 proptest! {

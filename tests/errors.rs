@@ -1,7 +1,7 @@
 //! What people read when something is wrong, whole and literal: one test a variant.
 
 use ergodic::gpu::{AdapterChoice, Gpu, GpuOptions};
-use ergodic::{Error, Fault};
+use ergodic::{Error, Fault, NonFinite};
 use std::panic::Location;
 
 fn reads(error: Error, text: &str) {
@@ -162,16 +162,27 @@ fn refused() {
 #[test]
 fn fault_says_what_every_bit_means() {
     reads(
-        Error::Fault { word: Fault::NON_FINITE | Fault::INDEX, step: 12 },
+        Error::Fault { word: Fault::NON_FINITE | Fault::INDEX, step: 12, first: None },
         "fault 0x0003 at step 12: a value is not finite: lower the step size or the learning rate; \
          an index was out of range and was clamped: check the table that `gather` reads",
     );
     reads(
-        Error::Fault { word: Fault::CAPACITY | Fault::STEP_SIZE, step: 0 },
+        Error::Fault { word: Fault::CAPACITY | Fault::STEP_SIZE, step: 0, first: None },
         "fault 0x000c at step 0: a fixed capacity overflowed: raise it; \
          a step size is not positive: check the schedule",
     );
-    reads(Error::Fault { word: 0x100, step: 3 }, "fault 0x0100 at step 3: a fault raised by a kernel of your own");
+    let own = "fault 0x0100 at step 3: a fault raised by a kernel of your own";
+    reads(Error::Fault { word: 0x100, step: 3, first: None }, own);
+}
+
+#[test]
+fn fault_names_the_first_value_where_it_is_known() {
+    let first = NonFinite { whose: "the energy of walker".into(), row: 17, value: f32::INFINITY };
+    reads(
+        Error::Fault { word: Fault::NON_FINITE, step: 240, first: Some(first) },
+        "fault 0x0001 at step 240, where the energy of walker 17 is inf: a value is not finite: lower the step size \
+         or the learning rate",
+    );
 }
 
 #[test]
@@ -213,11 +224,33 @@ fn checkpoint() {
 }
 
 #[test]
-fn io() {
+fn io_says_what_to_do_about_each_kind() {
+    use std::io::ErrorKind as K;
+    let said = |verb, kind: K| {
+        Error::Io { verb, file: "/out".into(), source: std::io::Error::new(kind, "its word") }.to_string()
+    };
     reads(
-        Error::Io { verb: "create", file: "/out".into(), source: std::io::Error::other("permission denied") },
-        "cannot create /out: permission denied",
+        Error::Io { verb: "create", file: "/out".into(), source: std::io::Error::other("a reason of its own") },
+        "cannot create /out: a reason of its own",
     );
+    let path = "cannot read /out: its word\n  check the path; a relative one starts at the working directory";
+    assert_eq!(said("read", K::NotFound), path);
+    assert_eq!(said("write", K::NotFound), "cannot write /out: its word\n  create its folder first");
+    let right = "cannot read /out: its word\n  allow this user to read it";
+    assert_eq!(said("read", K::PermissionDenied), right);
+    let elsewhere = "\n  write elsewhere (--out DIR), or allow this user to write there";
+    assert_eq!(said("create", K::PermissionDenied), format!("cannot create /out: its word{elsewhere}"));
+    let read_only = "cannot write /out: its word";
+    assert_eq!(said("write", K::ReadOnlyFilesystem), format!("{read_only}{elsewhere}"));
+    assert_eq!(said("read", K::IsADirectory), "cannot read /out: its word\n  name a file in it");
+    let taken =
+        "\n  there is a file for a folder, or a folder for a file: move it away, or write elsewhere (--out DIR)";
+    assert_eq!(said("create", K::AlreadyExists), format!("cannot create /out: its word{taken}"));
+    assert_eq!(said("create", K::NotADirectory), format!("cannot create /out: its word{taken}"));
+    assert_eq!(said("write", K::IsADirectory), format!("cannot write /out: its word{taken}"));
+    let room = "\n  make room on the disk; --resume goes on from the last checkpoint, which is whole";
+    assert_eq!(said("write", K::StorageFull), format!("cannot write /out: its word{room}"));
+    assert_eq!(said("write", K::QuotaExceeded), format!("cannot write /out: its word{room}"));
 }
 
 #[test]

@@ -146,7 +146,12 @@ fn limits_and_features_are_the_devices_and_not_the_adapters() -> Result<()> {
 fn a_device_below_the_portable_limits_is_refused() {
     let asked = wgpu::Limits { max_storage_buffers_per_shader_stage: 4, ..Default::default() };
     match embed(&host(asked)) {
-        Err(Error::LimitExceeded { needed: 8, limit: 4, .. }) => {}
+        Err(error @ Error::LimitExceeded { needed: 8, limit: 4, .. }) => {
+            let said = error.to_string();
+            let both = "the engine's smallest configuration (storage buffers a kernel) needs 8; this device allows 4";
+            assert!(said.starts_with(both), "{said}");
+            assert!(said.ends_with("offers less than WebGPU asks of every device; choose another adapter"), "{said}");
+        }
         other => panic!("{other:?}"),
     }
 }

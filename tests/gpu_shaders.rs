@@ -187,7 +187,7 @@ fn main(@builtin(local_invocation_index) i: u32) {
             assert_eq!(words, [wanted], "{tier}, {bad}");
             match FaultWord::check(&words, 7) {
                 Ok(()) => assert_eq!(wanted, 0),
-                Err(Error::Fault { word, step: 7 }) => assert_eq!(word, wanted),
+                Err(Error::Fault { word, step: 7, .. }) => assert_eq!(word, wanted),
                 other => panic!("{other:?}"),
             }
             faults.clear()?;

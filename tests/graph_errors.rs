@@ -49,6 +49,61 @@ fn every_mistake_tells_both_shapes_what_is_wanted_and_the_line() {
 }
 
 #[test]
+#[rustfmt::skip] // one mistake a line: its number is part of the text
+fn arithmetic_on_conditions_is_a_mistake_that_names_cast() {
+    let g = Graph::new();
+    let (x, n) = (g.input("x", [4, 4]), g.input_of("n", [4], DType::U32));
+    let (b, row) = (x.lt(0.0), n.equal(0u32));
+    let taps = [Tap::new([1], 1.0)];
+    mistake!(b + b, "`add`: got Bool and Bool, want two arguments of one number type; convert with .cast()");
+    mistake!(b - b, "`sub`: got Bool and Bool, want two arguments of one number type; convert with .cast()");
+    mistake!(b * 2.0, "`mul`: got Bool and Bool, want two arguments of one number type; convert with .cast()");
+    mistake!(1.0 / b, "`div`: got Bool and Bool, want two arguments of one number type; convert with .cast()");
+    mistake!(b * x, "`mul`: got Bool and F32, want two arguments of one number type; convert with .cast()");
+    mistake!(b.min(b), "`min`: got Bool and Bool, want two arguments of one number type; convert with .cast()");
+    mistake!(b.max(b), "`max`: got Bool and Bool, want two arguments of one number type; convert with .cast()");
+    mistake!(b.pow(2.0), "`pow`: got Bool and Bool, want two arguments of one number type; convert with .cast()");
+    mistake!(b.square(), "`mul`: got Bool and Bool, want two arguments of one number type; convert with .cast()");
+    mistake!(b.lt(b), "`compare`: got Bool and Bool, want two arguments of one number type; convert with .cast()");
+    mistake!(b.le(b), "`compare`: got Bool and Bool, want two arguments of one number type; convert with .cast()");
+    mistake!(-b, "`neg`: got Bool, want F32; convert with .cast()");
+    mistake!(b.sum(1), "`sum`: got Bool, want F32 or U32; convert with .cast()");
+    mistake!(b.sum_all(), "`sum`: got Bool, want F32 or U32; convert with .cast()");
+    mistake!(b.mean_all(), "`sum`: got Bool, want F32 or U32; convert with .cast()");
+    mistake!(b.mean(0), "`sum`: got Bool, want F32 or U32; convert with .cast()");
+    mistake!(b.max_over(1), "`max_over`: got Bool, want F32 or U32; convert with .cast()");
+    mistake!(b.cumsum(1), "`cumsum`: got Bool, want F32 or U32; convert with .cast()");
+    mistake!(b.matmul(x), "`matmul`: got Bool times F32, want F32 times F32; convert with .cast()");
+    mistake!(x.matmul(b), "`matmul`: got F32 times Bool, want F32 times F32; convert with .cast()");
+    mistake!(b.stencil(&taps, Boundary::Zero), "`stencil`: got Bool, want F32; convert with .cast()");
+    mistake!(n.stencil(&taps, Boundary::Zero), "`stencil`: got U32, want F32; convert with .cast()");
+    mistake!(b.scatter_add(n, 2), "`scatter_add`: got Bool, want F32 or U32; convert with .cast()");
+    mistake!(row.search_sorted(b), "`search_sorted`: got Bool, want F32 or U32; convert with .cast()");
+}
+
+#[test] // the control: what conditions are for, and arithmetic after the conversion that the messages name
+fn conditions_select_compare_and_move_and_are_numbers_once_cast() {
+    let g = Graph::new();
+    let x = g.input("x", [4, 4]);
+    let b = x.lt(0.0);
+    let kept = [
+        b.equal(b.t()),
+        b.logical_not(),
+        b.select(x, 0.0),
+        b.reshape([16]),
+        b.slice([0, 1], [2, 2]),
+        b.pad([0, 0], [5, 5]),
+        b.broadcast_to([3, 4, 4]),
+        b.gather(g.iota(0, [2])),
+        b.stop_grad(),
+        b.cast(DType::F32) * x,
+        b.cast(DType::U32).sum_all(),
+    ];
+    assert!(kept.iter().all(|var| !var.is_invalid()));
+    g.check().expect("no mistake");
+}
+
+#[test]
 fn joining_nothing_is_no_value_and_joining_misfits_a_mistake() {
     let g = Graph::new();
     let (x, y) = (g.input("x", [4, 2]), g.input("y", [3, 3]));

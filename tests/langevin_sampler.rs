@@ -127,6 +127,10 @@ fn mistakes_are_refused_with_their_numbers() {
     let schedule = Schedule::new(0.1).vary("sigma", [1.0, 2.0]);
     let error = WeightedLangevin::new(&gpu, &x.square().sum(1), &x, schedule).err().unwrap().to_string();
     assert_eq!(error, "schedule is for `sigma`; inputs are x, but must be for a scalar input of the energy");
+    let sigma = g.input("sigma", []);
+    let schedule = Schedule::new(0.1).vary("sigma", [1.0, f32::NAN]);
+    let error = WeightedLangevin::new(&gpu, &(x.square().sum(1) * sigma), &x, schedule).err().unwrap().to_string();
+    assert_eq!(error, "schedule is NaN in row 1 of `sigma`, but must be finite everywhere");
     let sampler = widening(&gpu, 0.1, 5, default).unwrap();
     let mut state = sampler.init(RngKey::new(KEY), Start::normal(1.0)).unwrap();
     let error = sampler.step(&mut state, 3..5).err().unwrap().to_string();

@@ -129,7 +129,7 @@ fn a_result_that_is_not_finite_raises_the_fault_word() {
         session.check().unwrap(); // 1e20
         session.run(1).unwrap();
         let error = session.check().unwrap_err();
-        assert!(matches!(error, Error::Fault { word: Fault::NON_FINITE, step: 3 }), "{error}");
+        assert!(matches!(error, Error::Fault { word: Fault::NON_FINITE, step: 3, .. }), "{error}");
     }
 }
 

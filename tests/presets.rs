@@ -207,7 +207,9 @@ fn the_command_line_gives_preset_seed_and_folder() {
     let unknown = args(&["--walkers", "3"]).unwrap_err().to_string();
     assert!(unknown.starts_with("error: unexpected argument '--walkers' found"), "{unknown}");
     let missing = Args::parse_from("demo", "", ["demo", "--config", "no/such.ron"]).unwrap().preset::<Problem>();
-    assert_eq!(missing.unwrap_err().to_string(), "cannot read no/such.ron: No such file or directory (os error 2)");
+    let wrong = "cannot read no/such.ron: No such file or directory (os error 2)\n  \
+                 check the path; a relative one starts at the working directory";
+    assert_eq!(missing.unwrap_err().to_string(), wrong);
     let default = Args::parse_from("no_such_example", "", ["x"]).unwrap().preset::<Problem>().unwrap_err().to_string();
     assert!(default.starts_with("cannot read assets/presets/no_such_example/quick.ron: "), "{default}");
 }

@@ -63,7 +63,7 @@ fn a_failed_write_keeps_the_metrics_that_were_there() {
     let blocked = folder.join(format!(".partial-{}-metrics.json", std::process::id()));
     fs::create_dir(&blocked).unwrap();
     let error = metrics.set("log_z", 2.0).write(&path).unwrap_err().to_string();
-    assert_eq!(error, format!("cannot write {}: Is a directory (os error 21)", path.display()));
+    assert!(error.starts_with(&format!("cannot write {}: Is a directory (os error 21)\n", path.display())), "{error}");
     assert_eq!(Metrics::read(&path).unwrap().get("log_z"), Some(1.0));
 }
 
@@ -241,7 +241,9 @@ fn a_folder_that_cannot_be_made_is_named() {
     let folder = folder("unwritable");
     fs::write(folder.join("out"), b"a file, not a folder").unwrap();
     let error = start(&folder, &[]).unwrap_err().to_string();
-    assert_eq!(error, format!("cannot create {}: File exists (os error 17)", folder.join("out").display()));
+    let hint = "there is a file for a folder, or a folder for a file: move it away, or write elsewhere (--out DIR)";
+    let out = folder.join("out");
+    assert_eq!(error, format!("cannot create {}: File exists (os error 17)\n  {hint}", out.display()));
 }
 
 /// A writer whose text the test can read.

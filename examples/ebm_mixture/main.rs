@@ -42,7 +42,8 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(args: &Args) -> Result<()> {
+/// The whole example: everything it finds is in the folder that `args` name.
+pub fn run(args: &Args) -> Result<()> {
     let preset = args.preset::<Problem>()?;
     preset.check(
         "preset",

@@ -1,10 +1,10 @@
 //! log Z along a known path: one Gaussian well, stiffened and moved faster than the walkers can follow.
 
-use crate::{recall, remember};
+use super::{recall, remember};
 use ergodic::dynamics::resample::Resampling;
 use ergodic::methods::ebm::{InitialWalkers, Kernel, Method, Quadratic, TrainConfig, Trainer};
 use ergodic::report::{Plot, Progress, Run, write_figure};
-use ergodic::{Result, gpu::Gpu, random::RngKey};
+use ergodic::{Error, Result, gpu::Gpu, random::RngKey};
 use serde::{Deserialize, Serialize};
 
 /// `U_k(x) = w_k |x - m_k e_1|^2 / 2`, both linear in `k = 0 ..= steps`.
@@ -52,8 +52,29 @@ impl Path {
         refuse("d", self.d > 0, "is 0, but must be at least 1")?;
         refuse("walkers", self.walkers > 0, "is 0, but must be at least 1")?;
         refuse("steps", self.steps > 0, "is 0, but must be at least 1")?;
-        refuse("step_size", self.step_size > 0.0, "must be above 0")?;
-        refuse("omega", self.omega.0 > 0.0 && self.omega.1 > 0.0, "must be above 0 at both ends")
+        let stiff = |w: f64| w > 0.0 && w.is_finite();
+        refuse("omega", stiff(self.omega.0) && stiff(self.omega.1), "must be a positive number at both ends")?;
+        match self.config(0).check() {
+            Err(Error::Invalid { what, got, want }) => {
+                let field = what.replace("iterations", "steps").replace("method", "weights");
+                refuse(&field, false, &format!("is {got}, but must be {want}"))
+            }
+            other => other,
+        }
+    }
+
+    fn config(&self, seed: u64) -> TrainConfig {
+        TrainConfig {
+            method: self.weights,
+            walkers: self.walkers,
+            batch_walkers: self.batch_walkers,
+            step_size: self.step_size,
+            kernel: self.kernel,
+            resample: self.resample,
+            iterations: self.steps,
+            seed,
+            ..TrainConfig::default()
+        }
     }
 
     fn at(&self, k: u64) -> (f64, f64) {
@@ -64,17 +85,8 @@ impl Path {
 
     fn trainer(&self, gpu: &Gpu, seed: u64) -> Result<Trainer> {
         let well = Quadratic { d: self.d };
-        let config = TrainConfig {
-            method: self.weights,
-            walkers: self.walkers,
-            batch_walkers: self.batch_walkers,
-            step_size: self.step_size,
-            kernel: self.kernel,
-            resample: self.resample,
-            iterations: self.steps,
-            seed,
-            ..TrainConfig::default()
-        };
+        let config = self.config(seed);
+        config.check_fits(gpu, self.d)?;
         let path: Vec<f32> = (0..=self.steps).map(|k| self.at(k)).flat_map(|(w, m)| [w as f32, m as f32]).collect();
         let positions = well.sample(path[0], path[1], self.walkers, RngKey::new(seed).fold_in(1));
         Trainer::follow(gpu, &well, &path, InitialWalkers { positions, log_z: 0.0 }, &config)

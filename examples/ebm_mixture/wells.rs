@@ -2,11 +2,12 @@
 
 mod pictures;
 
-use crate::{recall, remember};
+use super::{recall, remember};
 use ergodic::data::GaussianMixture;
+use ergodic::gpu::{Gpu, Tensor};
 use ergodic::methods::ebm::{Diagnostics, Energy, InitialWalkers, Method, Mixture, TrainConfig, Trainer};
 use ergodic::report::{History, Progress, Run};
-use ergodic::{Error, Result, gpu::Gpu, random::RngKey};
+use ergodic::{Error, Result, random::RngKey};
 use serde::{Deserialize, Serialize};
 use std::time::{Duration, Instant};
 
@@ -125,6 +126,7 @@ impl Wells {
             seed,
             ..self.train.clone()
         };
+        config.check_fits(gpu, self.d)?;
         let positions = truth.model.sample(&theta, config.rows(), key.fold_in(2));
         let start = InitialWalkers { positions, log_z: truth.model.log_z(&theta) };
         let trainer = Trainer::new(gpu, &truth.model, &truth.data, &theta, start, &config)?;
@@ -154,6 +156,7 @@ impl Truth {
 }
 
 pub fn run(gpu: &Gpu, mut run: Run, wells: &Wells, seed: u64) -> Result<()> {
+    Tensor::check_fits(gpu, "data", &[wells.n_data, wells.d])?;
     let truth = wells.truth(seed)?;
     let racers = wells.contenders.iter().map(|c| wells.racer(gpu, &truth, c, seed));
     let mut racers = racers.collect::<Result<Vec<_>>>()?;

@@ -11,6 +11,7 @@ use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 
 use crate::data::idx::{self, Images};
+use crate::random::RngKey;
 use crate::{Error, Result};
 
 /// Which digits, how many of each, and how their pixels are prepared.
@@ -54,6 +55,30 @@ impl Digits {
     pub fn count(&self, digit: u8) -> usize {
         self.labels.iter().filter(|label| **label == digit).count()
     }
+
+    /// The same images in an order that the key draws, each order as likely.
+    ///
+    /// A subset lies in the order in which its quotas fill up: until the rarest digit has run out, all digits come equally
+    /// often. Whoever takes the first rows for a sample (as walkers do that start on data) needs this.
+    ///
+    /// ```
+    /// use ergodic::{data::{MnistSubset, file}, random::RngKey};
+    /// let data = MnistSubset::new(&[(2, 400), (6, 100)]).pool(4).train(file::find("assets/data/mnist"))?;
+    /// let mixed = data.shuffled(RngKey::new(1));
+    /// let twos = |labels: &[u8]| labels.iter().filter(|label| **label == 2).count();
+    /// assert_eq!((twos(&data.labels), twos(&mixed.labels)), (400, 400));
+    /// // Of 100 rows 80 should be twos, with a standard deviation below 4.
+    /// assert!(twos(&data.labels[..100]) < 60 && twos(&mixed.labels[..100]).abs_diff(80) < 20);
+    /// # Ok::<(), ergodic::Error>(())
+    /// ```
+    #[must_use]
+    pub fn shuffled(&self, key: RngKey) -> Self {
+        let mut order: Vec<usize> = (0..self.n()).collect();
+        order.sort_by_key(|&i| key.bits(i as u32, 0, 0));
+        let p = self.n_pixels();
+        let x = order.iter().flat_map(|&i| &self.x[i * p..(i + 1) * p]).copied().collect();
+        Self { x, labels: order.iter().map(|&i| self.labels[i]).collect(), side: self.side }
+    }
 }
 
 impl MnistSubset {
@@ -70,7 +95,7 @@ impl MnistSubset {
         self
     }
 
-    /// Chooses and orders the images at random instead; equal seeds choose equally.
+    /// Chooses the images at random instead; equal seeds choose equally. For their order see [`Digits::shuffled`].
     #[must_use]
     pub fn shuffle(mut self, seed: u64) -> Self {
         self.shuffle = Some(seed);
@@ -177,12 +202,25 @@ fn pooled(image: &[u8], cols: usize, k: usize, x: &mut Vec<f32>) {
 }
 
 fn load(folder: &Path, set: &str) -> Result<(Images, Vec<u8>)> {
-    let images = idx::images(folder.join(format!("{set}-images-idx3-ubyte.gz")))?;
+    let images = idx::images(folder.join(format!("{set}-images-idx3-ubyte.gz"))).map_err(not_mnist)?;
     let file = folder.join(format!("{set}-labels-idx1-ubyte.gz"));
-    let labels = idx::labels(&file)?;
+    let labels = idx::labels(&file).map_err(not_mnist)?;
     if labels.len() == images.n {
         return Ok((images, labels));
     }
     let why = format!("{} labels for {} images in the file beside it", labels.len(), images.n);
-    Err(Error::Data { file, offset: 4, why })
+    Err(not_mnist(Error::Data { file, offset: 4, why }))
+}
+
+/// What is wrong with a file, and where a right one is.
+fn not_mnist(error: Error) -> Error {
+    match error {
+        Error::Data { file, offset, why } => {
+            let why = format!(
+                "{why}\n  take the file of this name from the crate's assets/data/mnist, or the four of another set"
+            );
+            Error::Data { file, offset, why }
+        }
+        other => other,
+    }
 }

@@ -4,6 +4,7 @@
 //! [`langevin`] (whole steps: move, weight), [`resample`] (equalise weights), [`stats`] (averages with error bars, on the
 //! host), [`sampler`] (all of it as one replayed plan). Everything but the sampler builds graphs and touches no device.
 
+pub(crate) mod anchor;
 pub mod compensated;
 pub mod langevin;
 pub mod pareto;

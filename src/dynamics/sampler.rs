@@ -1,5 +1,6 @@
 //! [`WeightedLangevin`]: walkers, weights and resampling as one replayed plan.
 
+use super::anchor::{Anchor, first_non_finite};
 use super::resample::Resampling;
 use super::schedule::{Moving, Schedule, input_name, table_name};
 use super::stats::{Estimate, LogWeights};
@@ -11,6 +12,9 @@ use crate::graph::{Graph, Var};
 use crate::plan::{Bindings, CompileOptions, Plan, Report, Session};
 use crate::random::RngKey;
 use std::ops::Range;
+
+const START_ENERGY: &str = "start.energy";
+const START_GRADIENT: &str = "start.gradient";
 
 /// How walkers move; see the table of [`langevin`](super::langevin).
 #[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -133,6 +137,8 @@ pub struct WeightedLangevin {
 /// Walkers and weights on the device, and the step that they have reached.
 pub struct State {
     session: Session,
+    bindings: Bindings,
+    anchor: Anchor,
     walkers: String,
 }
 
@@ -177,7 +183,7 @@ impl WeightedLangevin {
         let moving = Moving { energy: *energy, x: *x, tables: schedule.rows(g) };
         let first = EndPoint::of(|x| moving.now(x), *x)?;
         let label = CompileOptions::labelled("langevin start");
-        let start = Plan::compile(gpu, &[("start.energy", first.u), ("start.gradient", first.grad)], &label)?;
+        let start = Plan::compile(gpu, &[(START_ENERGY, first.u), (START_GRADIENT, first.grad)], &label)?;
         let states = step::build(&moving, &walkers, schedule.step_size, &options)?;
         let outputs: Vec<_> = states.iter().map(|(name, var)| (name.as_str(), *var)).collect();
         let plan = Plan::compile(gpu, &outputs, &CompileOptions::labelled("langevin"))?;
@@ -199,7 +205,8 @@ impl WeightedLangevin {
     ///
     /// # Errors
     /// [`Error::UnboundInput`] for an input of the energy that is neither in the schedule nor [bound](Self::bind);
-    /// [`Error::Shape`] for walkers of another shape; [`Error::OutOfMemory`].
+    /// [`Error::Shape`] for walkers of another shape; [`Error::Fault`] with the first walker whose energy or gradient is not
+    /// finite; [`Error::OutOfMemory`].
     pub fn init(&self, key: RngKey, start: Start) -> Result<State> {
         let gpu = self.plan.gpu();
         let x = match start {
@@ -209,9 +216,9 @@ impl WeightedLangevin {
         let mut bindings = self.bindings.clone().tensor(&self.walkers, &x);
         let mut first = Session::new(&self.start, bindings.clone())?;
         first.run(1)?;
-        first.check()?;
-        bindings = bindings.tensor(ENERGY, first.tensor("start.energy")?);
-        bindings = bindings.tensor(GRADIENT, first.tensor("start.gradient")?);
+        first.check().or_else(|fault| Err(at_the_start(fault, &first)?))?;
+        bindings = bindings.tensor(ENERGY, first.tensor(START_ENERGY)?);
+        bindings = bindings.tensor(GRADIENT, first.tensor(START_GRADIENT)?);
         if matches!(self.options.kernel, Kernel::Underdamped { .. }) {
             let sd = self.options.temperature.sqrt();
             bindings = bindings.tensor(MOMENTUM, &draw(gpu, &self.shape, key.fold_in(START_MOMENTUM), sd)?);
@@ -228,9 +235,15 @@ impl WeightedLangevin {
         for (name, tensor) in tensors {
             bindings = bindings.tensor(name, tensor);
         }
-        let mut session = Session::new(&self.plan, bindings)?;
+        self.state(bindings, step)
+    }
+
+    fn state(&self, bindings: Bindings, step: u64) -> Result<State> {
+        let mut session = Session::new(&self.plan, bindings.clone())?;
         session.set_step(step);
-        Ok(State { session, walkers: self.walkers.clone() })
+        let mut anchor = Anchor::default();
+        anchor.set(&session)?;
+        Ok(State { session, bindings, anchor, walkers: self.walkers.clone() })
     }
 
     fn bind_zeros(&self, mut bindings: Bindings) -> Result<State> {
@@ -242,8 +255,7 @@ impl WeightedLangevin {
                 }
             }
         }
-        let session = Session::new(&self.plan, bindings)?;
-        Ok(State { session, walkers: self.walkers.clone() })
+        self.state(bindings, 0)
     }
 
     /// Take the steps of this range, which begins where the state is, and read back what the weights are worth.
@@ -251,14 +263,16 @@ impl WeightedLangevin {
     /// Waits for the device. To record steps into an encoder of your own use [`State::session`].
     ///
     /// # Errors
-    /// [`Error::Invalid`] if the range begins elsewhere; [`Error::Fault`] if an energy was not finite; [`Error::DeviceLost`].
+    /// [`Error::Invalid`] if the range begins elsewhere; [`Error::Fault`] if an energy was not finite, with the step and the
+    /// walker at which that began (the steps are taken again to find them); [`Error::DeviceLost`].
     pub fn step(&self, state: &mut State, steps: Range<u64>) -> Result<Info> {
         if steps.start != state.step() || steps.end < steps.start {
             let got = format!("{steps:?} at step {}", state.step());
             return Err(Error::Invalid { what: "range of steps", got, want: "from the state's own step on" });
         }
         state.session.run(steps.end - steps.start)?;
-        state.session.check()?;
+        state.check()?;
+        state.anchor.set(&state.session)?;
         self.info(state)
     }
 
@@ -301,7 +315,29 @@ fn draw(gpu: &Gpu, shape: &[usize], key: RngKey, sd: f64) -> Result<Tensor> {
     session.tensor("start").cloned()
 }
 
+/// A fault of the very first energies, with the walker that has it.
+fn at_the_start(fault: Error, first: &Session) -> Result<Error> {
+    let Error::Fault { word, .. } = fault else { return Ok(fault) };
+    let name_row = |name: &str, row: usize| {
+        let whose = if name == START_ENERGY { "the energy of walker" } else { "the energy's gradient of walker" };
+        (whose.to_string(), row)
+    };
+    Ok(Error::Fault { word, step: 0, first: first_non_finite(first, &[START_ENERGY], &name_row)? })
+}
+
 impl State {
+    /// Whether all steps so far gave finite numbers; else since when, and where.
+    fn check(&self) -> Result<()> {
+        let order = [ENERGY, self.walkers.as_str(), GRADIENT, MOMENTUM, LOG_WEIGHTS];
+        let what = ["the energy", "the position", "the energy's gradient", "the momentum", "the log-weight"];
+        let name_row = |state: &str, row: usize| match order.iter().position(|name| *name == state) {
+            Some(i) => (format!("{} of walker", what[i]), row),
+            None => (format!("`{state}` in row"), row),
+        };
+        let explain = |fault| self.anchor.explain(fault, &self.session, &self.bindings, (&order, &name_row));
+        self.session.check().map_err(explain)
+    }
+
     /// Number of the next step.
     pub fn step(&self) -> u64 {
         self.session.step()

@@ -48,6 +48,10 @@ impl Schedule {
                 let got = format!("empty for `{name}`");
                 return Err(Error::Invalid { what: "schedule", got, want: "at least one value" });
             }
+            if let Some(row) = values.iter().position(|v| !v.is_finite()) {
+                let got = format!("{} in row {row} of `{name}`", values[row]);
+                return Err(Error::Invalid { what: "schedule", got, want: "finite everywhere" });
+            }
             let scalar = graph.input_named(name).is_some_and(|input| input.shape().is_empty());
             if !scalar {
                 let got = format!("for `{name}`; inputs are {}", graph.input_names().join(", "));

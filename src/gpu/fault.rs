@@ -60,7 +60,7 @@ impl FaultWord {
     pub fn check(words: &[u32], step: u64) -> Result<()> {
         match words.iter().fold(0, |all, word| all | word) {
             0 => Ok(()),
-            word => Err(Error::Fault { word, step }),
+            word => Err(Error::Fault { word, step, first: None }),
         }
     }
 }

@@ -83,6 +83,18 @@ impl Tensor {
         Ok(Tensor(Arc::new(Inner { gpu, label, shape, dtype, memory, offset: 0 })))
     }
 
+    /// Whether a tensor of this shape could be made now. Nothing is allocated: ask before filling an array for it.
+    ///
+    /// # Errors
+    /// [`Error::BindingTooLarge`]; [`Error::OutOfMemory`] if it would pass the memory budget.
+    pub fn check_fits(gpu: &Gpu, label: &str, shape: &[usize]) -> Result<()> {
+        let (needed, memory) = (checked_bytes(gpu, label, shape)?, gpu.memory());
+        match memory.budget.filter(|&budget| needed > budget.saturating_sub(memory.in_use)) {
+            None => Ok(()),
+            Some(budget) => Err(Error::OutOfMemory { name: label.into(), needed, in_use: memory.in_use, budget }),
+        }
+    }
+
     /// A tensor with these elements: `F32` from `f32`, `U32` from `u32`.
     ///
     /// # Errors

@@ -69,6 +69,9 @@ impl<'g> Var<'g> {
         if axes.iter().any(|&axis| axis >= shape.len()) && !self.is_invalid() {
             return self.mismatch(name, format!("axes {axes:?} of {shape}"), "axes below the rank".into(), site);
         }
+        if let Some(mistake) = self.not_a_number(name, site) {
+            return mistake;
+        }
         let (out, dtype) = (shape.without(&axes), self.dtype());
         self.graph().push(op(axes), vec![self.id()], out, dtype, site)
     }
@@ -79,6 +82,9 @@ impl<'g> Var<'g> {
         let (shape, dtype, site) = (self.shape(), self.dtype(), Location::caller());
         if axis >= shape.len() && !self.is_invalid() {
             return self.mismatch("cumsum", format!("axis {axis} of {shape}"), "an axis below the rank".into(), site);
+        }
+        if let Some(mistake) = self.not_a_number("cumsum", site) {
+            return mistake;
         }
         self.graph().push(Op::CumSum { axis }, vec![self.id()], shape, dtype, site)
     }
@@ -225,6 +231,9 @@ impl<'g> Var<'g> {
             let got = format!("{from} at {at} {:?}", index.dtype());
             return self.mismatch("scatter_add", got, "[k, ..] at U32 [k]".into(), site);
         }
+        if let Some(mistake) = self.not_a_number("scatter_add", site) {
+            return mistake;
+        }
         let mut to = from.to_vec();
         to[0] = rows;
         self.graph().push(Op::ScatterAdd, vec![self.id(), index.id()], to.into(), dtype, site)
@@ -238,6 +247,9 @@ impl<'g> Var<'g> {
             let got = format!("{from} {:?} and queries {:?}", self.dtype(), queries.dtype());
             return self.mismatch("search_sorted", got, "[m] and queries of its type".into(), site);
         }
+        if let Some(mistake) = self.not_a_number("search_sorted", site) {
+            return mistake;
+        }
         self.graph().push(Op::SearchSorted, vec![self.id(), queries.id()], to, DType::U32, site)
     }
 
@@ -248,7 +260,11 @@ impl<'g> Var<'g> {
         if self.is_invalid() || other.is_invalid() {
             return if self.is_invalid() { self } else { other };
         }
-        if a.len() != 2 || b.len() != 2 || a[1] != b[0] || dtype != DType::F32 || other.dtype() != DType::F32 {
+        if dtype != DType::F32 || other.dtype() != DType::F32 {
+            let got = format!("{dtype:?} times {:?}", other.dtype());
+            return self.mismatch("matmul", got, "F32 times F32; convert with .cast()".into(), site);
+        }
+        if a.len() != 2 || b.len() != 2 || a[1] != b[0] {
             let want = "[n, k] times [k, m], F32; did you mean .t() of one of them".into();
             return self.mismatch("matmul", format!("{a} times {b}"), want, site);
         }
@@ -263,6 +279,9 @@ impl<'g> Var<'g> {
         if taps.is_empty() || rank == 0 || rank > shape.len() || taps.iter().any(|tap| tap.offset.len() != rank) {
             let want = format!("at least one tap, all of one rank in 1..={}", shape.len());
             return self.mismatch("stencil", format!("taps of rank {rank} on {shape}"), want, site);
+        }
+        if dtype != DType::F32 {
+            return self.mismatch("stencil", format!("{dtype:?}"), "F32; convert with .cast()".into(), site);
         }
         self.graph().push(Op::Stencil { taps: taps.into(), boundary }, vec![self.id()], shape, dtype, site)
     }

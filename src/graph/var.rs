@@ -112,7 +112,8 @@ impl<'g> Var<'g> {
             return if self.is_invalid() { self } else { other };
         }
         let (a, b) = (self.shape(), other.shape());
-        if self.dtype() != other.dtype() || self.dtype() == DType::Key {
+        let of_bools = self.dtype() == DType::Bool && op != Op::Compare(Compare::Eq);
+        if self.dtype() != other.dtype() || self.dtype() == DType::Key || of_bools {
             let got = format!("{:?} and {:?}", self.dtype(), other.dtype());
             return self.mismatch(
                 op.name(),
@@ -127,6 +128,14 @@ impl<'g> Var<'g> {
         };
         let args = vec![self.broadcast_to(&shape).id, other.broadcast_to(&shape).id];
         self.graph.push(op, args, shape, dtype, site)
+    }
+
+    /// The mistake of arithmetic on what is no number, a `Bool` or a key.
+    pub(super) fn not_a_number(self, op: &'static str, site: Site) -> Option<Var<'g>> {
+        let dtype = self.dtype();
+        let want = || "F32 or U32; convert with .cast()".into();
+        let number = matches!(dtype, DType::F32 | DType::U32);
+        (!number).then(|| self.mismatch(op, format!("{dtype:?}"), want(), site))
     }
 
     pub(super) fn mismatch(self, op: &'static str, got: String, want: String, site: Site) -> Var<'g> {

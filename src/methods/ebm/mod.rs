@@ -27,6 +27,7 @@
 mod config;
 mod diagnostics;
 mod energy;
+mod input;
 mod iteration;
 mod kernel;
 mod mlp;

@@ -3,9 +3,11 @@
 use super::config::{Method, Start, TrainConfig};
 use super::diagnostics::Diagnostics;
 use super::energy::Energy;
+use super::input::{CAUSES, finite, first_positions, name_row, same_length};
 use super::iteration::{Drive, Problem, initial, iteration, zero_states};
+use crate::dynamics::anchor::{Anchor, first_non_finite};
 use crate::dynamics::{Estimate, LogWeights};
-use crate::error::{Error, Result};
+use crate::error::{Error, Fault, NonFinite, Result};
 use crate::gpu::{Gpu, Tensor};
 use crate::graph::{DType, Graph};
 use crate::plan::{Bindings, CompileOptions, Plan, Session};
@@ -62,6 +64,8 @@ pub struct State {
 pub struct Trainer {
     config: TrainConfig,
     session: Session,
+    bindings: Bindings,
+    anchor: Anchor,
     data: Option<Session>,
     n_dims: usize,
     log_z_start: f64,
@@ -127,6 +131,7 @@ impl Trainer {
         let (config, d, p) = (problem.config, problem.energy.n_dims(), problem.energy.n_params());
         config.check()?;
         same_length("theta", theta, p)?;
+        finite("theta", theta, 1)?;
         finite(table, numbers, if table == "data" { d } else { p })?;
         let x = first_positions(problem, numbers, start.positions)?;
         let tensor = |name: &str, shape: &[usize], data: &[f32]| Tensor::from_slice(gpu, name, shape, data);
@@ -148,9 +153,14 @@ impl Trainer {
         if matches!(config.method, Method::Pcd { start: Start::Model, .. }) {
             bind = bind.tensor("pool", &tensor("pool", &[config.walkers, d], &x[..config.walkers * d])?);
         }
-        Session::new(&compile(gpu, "ebm start", problem, initial)?, bind.clone())?.run(1)?;
-        let session = Session::new(&compile(gpu, "ebm iteration", problem, iteration)?, bind)?;
-        Ok(Trainer { config: config.clone(), session, data: None, n_dims: d, log_z_start: start.log_z })
+        let mut first = Session::new(&compile(gpu, "ebm start", problem, initial)?, bind.clone())?;
+        first.run(1)?;
+        first.check().or_else(|fault| Err(at_the_start(fault, &first, config.walkers)?))?;
+        let session = Session::new(&compile(gpu, "ebm iteration", problem, iteration)?, bind.clone())?;
+        let (config, log_z_start, anchor) = (config.clone(), start.log_z, Anchor::default());
+        let mut made = Trainer { config, session, bindings: bind, anchor, data: None, n_dims: d, log_z_start };
+        made.anchor.set(&made.session)?;
+        Ok(made)
     }
 
     /// Energies of the whole data under the parameters as they are.
@@ -190,16 +200,12 @@ impl Trainer {
     /// Wait for the device and say where the run stands.
     ///
     /// # Errors
-    /// [`Error::Fault`] if anything was not finite; [`Error::DeviceLost`].
+    /// [`Error::Fault`] if anything was not finite, with the iteration and the walker at which that began; these are found by
+    /// repeating the iterations since the last look. [`Error::DeviceLost`].
     pub fn diagnostics(&mut self) -> Result<Diagnostics> {
-        self.session.check()?;
-        let data_energies = match &mut self.data {
-            Some(session) => {
-                session.run(1)?;
-                session.read::<f32>("energies")?.wait()?.into_iter().map(f64::from).collect()
-            }
-            None => vec![],
-        };
+        self.check()?;
+        self.anchor.set(&self.session)?;
+        let data_energies: Vec<_> = self.data_energies()?.into_iter().map(f64::from).collect();
         let energies: Vec<_> = self.floats("u")?.into_iter().map(f64::from).collect();
         let observers = self.observer_weights()?;
         let walkers = if self.config.method.is_weighted() { Some(self.weights()?) } else { None };
@@ -246,10 +252,16 @@ impl Trainer {
     }
 
     /// Energies of the whole data `[n]` under the parameters as they are; empty without data.
+    ///
+    /// # Errors
+    /// [`Error::Fault`] with the first data point whose energy is not finite.
     pub fn data_energies(&mut self) -> Result<Vec<f32>> {
         let Some(session) = &mut self.data else { return Ok(vec![]) };
         session.run(1)?;
-        session.read::<f32>("energies")?.wait()
+        let energies = session.read::<f32>("energies")?.wait()?;
+        let Some(row) = energies.iter().position(|u| !u.is_finite()) else { return Ok(energies) };
+        let first = NonFinite { whose: "the energy of data point".into(), row, value: energies[row] };
+        Err(Error::Fault { word: Fault::NON_FINITE, step: self.iteration(), first: Some(first) })
     }
 
     /// `log Z` of the model that the walkers started from.
@@ -268,8 +280,11 @@ impl Trainer {
     }
 
     /// Everything that a run must remember beside [`iteration`](Self::iteration).
+    ///
+    /// # Errors
+    /// As [`diagnostics`](Self::diagnostics): what is not finite is not to be remembered.
     pub fn state(&self) -> Result<Vec<State>> {
-        self.session.check()?;
+        self.check()?;
         let mut states = vec![];
         for name in self.state_names() {
             let tensor = self.session.tensor(&name)?;
@@ -309,7 +324,13 @@ impl Trainer {
             }
         }
         self.session.set_step(iteration);
-        Ok(())
+        self.anchor.set(&self.session)
+    }
+
+    fn check(&self) -> Result<()> {
+        let name = |state: &str, row| name_row(self.config.walkers, state, row);
+        let explain = |fault| self.anchor.explain(fault, &self.session, &self.bindings, (&CAUSES, &name));
+        self.session.check().map_err(explain)
     }
 
     fn state_names(&self) -> Vec<String> {
@@ -351,32 +372,9 @@ fn compile(
     Plan::compile(gpu, &outputs, &CompileOptions::labelled(label))
 }
 
-/// The rows that walkers and observers start from.
-fn first_positions(problem: Problem<'_>, data: &[f32], mut x: Vec<f32>) -> Result<Vec<f32>> {
-    let (config, d) = (problem.config, problem.energy.n_dims());
-    same_length("first positions", &x, config.rows() * d)?;
-    if config.method.starts_on_data() && matches!(problem.drive, Drive::Learn { .. }) {
-        let driven = x.chunks_exact_mut(d).take(config.walkers);
-        driven.zip(data.chunks_exact(d).cycle()).for_each(|(to, from)| to.copy_from_slice(from));
-    }
-    finite("first positions", &x, d)?;
-    Ok(x)
-}
-
-fn same_length(what: &str, values: &[f32], want: usize) -> Result<()> {
-    if values.len() == want {
-        return Ok(());
-    }
-    let (got, want) = (format!("{} numbers of {what}", values.len()), format!("{want}"));
-    Err(Error::Shape { op: "Trainer::new", got, want, at: None })
-}
-
-fn finite(what: &'static str, values: &[f32], width: usize) -> Result<()> {
-    match values.iter().position(|v| !v.is_finite()) {
-        Some(at) => {
-            let got = format!("{} in row {}", values[at], at / width.max(1));
-            Err(Error::Invalid { what, got, want: "finite everywhere" })
-        }
-        None => Ok(()),
-    }
+/// A fault of the very first energies, with the walker that has it.
+fn at_the_start(fault: Error, first: &Session, walkers: usize) -> Result<Error> {
+    let Error::Fault { word, .. } = fault else { return Ok(fault) };
+    let place = first_non_finite(first, &CAUSES, &|state, row| name_row(walkers, state, row))?;
+    Ok(Error::Fault { word, step: 0, first: place })
 }
