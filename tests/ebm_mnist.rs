@@ -36,7 +36,8 @@ fn arguments(out: &Path, more: &[&str]) -> Vec<String> {
 }
 
 fn run(out: &Path, more: &[&str]) -> Result<Metrics> {
-    example::run(&Args::parse_from("ebm_mnist", "", arguments(out, more)).expect("flags"))
+    let ended = example::run(&Args::parse_from("ebm_mnist", "", arguments(out, more)).expect("flags"))?;
+    Ok(ended.expect("nobody interrupts this process"))
 }
 
 fn error(out: &Path, more: &[&str]) -> Error {
@@ -120,10 +121,9 @@ fn bits(folder: &Path) -> Vec<Vec<u32>> {
     assert_eq!(checkpoint.step(), 600);
     let layout = ergodic::nn::Mlp::new(&[4, 8, 1], ergodic::nn::Activation::Silu).expect("a network");
     let parameters = layout.without_output_bias().layout().len();
-    // 48 walkers, and beside the weighted ones 16 observers.
+    // 48 walkers, and beside them 16 observers.
     let shape = |name: &str| match name.split_once('.') {
-        Some(("weighted", "x")) => vec![64, 4],
-        Some(("pcd", "x")) => vec![48, 4],
+        Some((_, "x")) => vec![64, 4],
         Some((_, "theta")) => vec![parameters],
         _ => vec![48],
     };
@@ -138,7 +138,11 @@ fn a_run_leaves_its_numbers_and_pictures() {
     let names = ["cross_entropy", "log_z", "log_z_se", "ess", "classifier_accuracy", "walker_steps_per_s"];
     let masses = ["mass_2", "mass_3", "mass_6", "mass_error_max"];
     let of_each = ["weighted", "pcd"].into_iter().flat_map(|side| masses.map(|mass| format!("{side}.{mass}")));
-    for name in of_each.chain(names.map(String::from)).chain(["observer.mass_2".into(), "feedback".into()]) {
+    for name in of_each.chain(names.map(String::from)).chain([
+        "weighted.model_mass_2".into(),
+        "pcd.model_mass_error_rms".into(),
+        "feedback".into(),
+    ]) {
         assert!(metrics.get(&name).is_some_and(f64::is_finite), "{name}: {:?}", metrics.get(&name));
     }
     for side in ["weighted", "pcd"] {

@@ -35,12 +35,13 @@ impl Classifier {
         let mut bindings = Bindings::new()
             .key("key", key.fold_in(2))
             .tensor("theta", &theta)
+            .tensor("noise", &Tensor::from_slice(gpu, "noise", &[d], &target.noise)?)
             .tensor("x", &Tensor::from_slice(gpu, "x", &[n, d], &target.clean)?)
             .tensor("y", &Tensor::from_slice(gpu, "y", &[n, classes], &one_hot)?);
 
         let g = Graph::new();
         let (x, y) = (g.input("x", [n, d]), g.input("y", [n, classes]));
-        let step = TrainingStep { mlp: &mlp, config: &config.classifier, noise: config.noise };
+        let step = TrainingStep { mlp: &mlp, config: &config.classifier };
         let outputs = step.graph(&g, x, y)?;
         for (name, moment) in outputs.iter().filter(|(name, _)| name != "theta" && name != "loss") {
             bindings = bindings.tensor(name, &Tensor::zeros(gpu, name, &moment.shape(), DType::F32)?);
@@ -89,7 +90,6 @@ impl Classifier {
 struct TrainingStep<'a> {
     mlp: &'a Mlp,
     config: &'a ClassifierConfig,
-    noise: f64,
 }
 
 impl TrainingStep<'_> {
@@ -98,7 +98,7 @@ impl TrainingStep<'_> {
         let (n, batch, key) = (x.shape()[0], self.config.batch, g.key("key"));
         let theta = g.input("theta", [self.mlp.layout().len()]);
         let rows = (key.fold_in(1).uniform([batch]) * n as f64).floor().cast(DType::U32).min(n as u32 - 1);
-        let noise = key.fold_in(2).normal([batch, x.shape()[1]]) * self.noise;
+        let noise = key.fold_in(2).normal([batch, x.shape()[1]]) * g.input("noise", [x.shape()[1]]);
         let logits = self.mlp.apply(theta, x.gather(rows) + noise)?;
         let loss = (logits.logsumexp(1) - (logits * y.gather(rows)).sum(1)).mean_all();
         let left = 1.0 - g.step().cast(DType::F32) / self.config.steps as f64;

@@ -23,7 +23,8 @@ pub struct Config {
     pub pool: usize,
     /// What a walker is made of.
     pub coordinates: Coordinates,
-    /// Standard deviation of the Gaussian noise on every coordinate of every image: the model learns the density of noisy images.
+    /// Standard deviation of the Gaussian noise on every component or pixel of every image: the model learns the density of
+    /// noisy images.
     pub noise: f64,
     /// Widths of the energy's hidden layers.
     pub hidden: Vec<usize>,
@@ -49,7 +50,7 @@ pub struct Config {
 pub enum Coordinates {
     /// So many leading principal components, all divided by the widest's standard deviation.
     Components(usize),
-    /// Pixels in [-1, 1], less the mean image.
+    /// Pixels, each less its mean and over its standard deviation, noise included: a Gaussian of width 1 has all their widths.
     Pixels,
 }
 

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use ergodic::Result;
+use ergodic::data::table::Table;
 use ergodic::dynamics::{Estimate, LogWeights};
 use ergodic::gpu::{Gpu, Tensor};
 use ergodic::graph::Graph;
@@ -63,6 +64,7 @@ impl<'a> Duel<'a> {
         let method = config.baseline;
         let baseline = TrainConfig { method, ..weighted.clone() };
         let side = |name, config: TrainConfig| {
+            config.check_fits(gpu, energy.n_dims())?;
             let start = energy.start(config.rows(), key.fold_in(302));
             let trainer = Trainer::new(gpu, &energy, &target.noisy, &theta, start, &config)?;
             Ok::<_, ergodic::Error>(Side { name, trainer, seconds: 0.0, steps: 0.0 })
@@ -173,16 +175,17 @@ impl<'a> Duel<'a> {
     }
 
     /// Puts what was found into the metrics and into a line.
-    pub fn finish(&self, gpu: &Gpu, target: &Target, metrics: &mut Metrics) -> Result<String> {
+    pub fn finish(&self, gpu: &Gpu, target: &Target, history: &Table, metrics: &mut Metrics) -> Result<String> {
         let Some([weighted, baseline]) = &self.seen else { return Ok(String::new()) };
         let mut said = vec![];
         for seen in [weighted, baseline] {
-            let worst = self.put_masses(seen.name, "mass", &seen.masses, target, metrics);
+            let (worst, _) = self.put_masses((seen.name, "mass", &seen.masses), target, history, metrics);
             let mut text = format!("{} is off by at most {worst:.3}", seen.name);
-            if !seen.model_masses.is_empty() {
-                let worst = self.put_masses(seen.name, "model_mass", &seen.model_masses, target, metrics);
-                metrics.set(format!("{}.observer_ess", seen.name), seen.diagnostics.observer_ess.unwrap_or(f64::NAN));
-                text.push_str(&format!(", its model by {worst:.3}"));
+            if let Some(ess) = seen.diagnostics.observer_ess {
+                let model = (seen.name, "model_mass", &seen.model_masses[..]);
+                let (worst, rms) = self.put_masses(model, target, history, metrics);
+                metrics.set(format!("{}.observer_ess", seen.name), ess);
+                text.push_str(&format!(", its model by {worst:.3} (rms {rms:.3} over the second half)"));
             }
             said.push(text);
         }
@@ -207,16 +210,26 @@ impl<'a> Duel<'a> {
         Ok(format!("true masses {}; {}; {}", truth.join(", "), said.join(", "), self.figures()))
     }
 
-    /// `side.kind_digit` and its standard error for each digit, and the largest distance from the truth.
-    fn put_masses(&self, side: &str, kind: &str, masses: &[Estimate], target: &Target, metrics: &mut Metrics) -> f64 {
-        let mut worst = 0.0f64;
+    /// Masses of one kind and one side. Returns the largest distance from the truth at the end, and the root mean square
+    /// over all digits and all looks of the second half of the run.
+    fn put_masses(
+        &self,
+        (side, kind, masses): (&str, &str, &[Estimate]),
+        target: &Target,
+        history: &Table,
+        metrics: &mut Metrics,
+    ) -> (f64, f64) {
+        let (mut worst, mut squares) = (0.0f64, vec![]);
         for ((digit, mass), truth) in self.digits.iter().zip(masses).zip(&target.masses) {
-            metrics.set(format!("{side}.{kind}_{digit}"), mass.value);
-            metrics.set(format!("{side}.{kind}_{digit}_se"), mass.se);
+            let name = format!("{side}.{kind}_{digit}");
+            metrics.set(name.as_str(), mass.value).set(format!("{name}_se"), mass.se);
             worst = worst.max((mass.value - truth).abs());
+            let seen = history.column(&name).unwrap_or_default();
+            squares.extend(seen[seen.len() / 2..].iter().map(|mass| (mass - truth).powi(2)));
         }
-        metrics.set(format!("{side}.{kind}_error_max"), worst);
-        worst
+        let rms = (squares.iter().sum::<f64>() / squares.len().max(1) as f64).sqrt();
+        metrics.set(format!("{side}.{kind}_error_max"), worst).set(format!("{side}.{kind}_error_rms"), rms);
+        (worst, rms)
     }
 
     /// Of the weighted run's model, over points `[n, d]`.

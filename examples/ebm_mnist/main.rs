@@ -45,8 +45,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// The whole example: everything it finds is in the folder that `args` name.
-pub fn run(args: &Args) -> Result<Metrics> {
+/// The whole example: everything it finds is in the folder that `args` name. `None` if it was interrupted.
+pub fn run(args: &Args) -> Result<Option<Metrics>> {
     let preset: Preset<Config> = args.preset()?;
     config::check(&preset)?;
     let target = Target::load(&preset)?;
@@ -62,16 +62,21 @@ pub fn run(args: &Args) -> Result<Metrics> {
         eprintln!("going on from iteration {}", duel.iteration());
     }
     let history = train(&run, &mut duel, &classifier)?;
+    if duel.iteration() < duel.iterations() {
+        run.stop(duel.iteration());
+        return Ok(None);
+    }
 
     let score = classifier.accuracy(&target.held_out, &target.held_out_labels)?;
     run.metrics.set("classifier_accuracy", score);
     run.metrics.set("explained_variance", target.explained());
-    let found = duel.finish(&gpu, &target, &mut run.metrics)?;
-    pictures::draw(&run, &target, &duel, &history)?;
-    run.finish(&format!("{found}; classifier right on {:.1} % of unseen digits", 100.0 * score))
+    let table = history.table()?;
+    let found = duel.finish(&gpu, &target, &table, &mut run.metrics)?;
+    pictures::draw(&run, &target, &duel, &table)?;
+    run.finish(&format!("{found}; classifier right on {:.1} % of unseen digits", 100.0 * score)).map(Some)
 }
 
-/// Blocks of iterations, a line of history after each, and a checkpoint every so often and at the end.
+/// Blocks of iterations, a line of history after each, and a checkpoint every so often, at the end and at an interrupt.
 fn train(run: &Run, duel: &mut Duel<'_>, classifier: &Classifier) -> Result<History> {
     let columns = duel.columns();
     let mut history = run.history(&columns.iter().map(String::as_str).collect::<Vec<_>>())?;
@@ -85,10 +90,14 @@ fn train(run: &Run, duel: &mut Duel<'_>, classifier: &Classifier) -> Result<Hist
         duel.advance()?;
         history.append(duel.iteration(), &duel.look(classifier)?)?;
         progress.set(duel.iteration(), format_args!("{}", duel.figures()));
+        let stop = run.interrupted();
         let due = saved.elapsed().as_secs_f64() >= duel.config.checkpoint_s;
-        if due || duel.iteration() == total {
+        if stop || due || duel.iteration() == total {
             duel.save(run.checkpoint(duel.iteration()))?.write(run.checkpoint_path())?;
             saved = Instant::now();
+        }
+        if stop {
+            break;
         }
     }
     if duel.seen.is_none() {

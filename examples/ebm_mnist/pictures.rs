@@ -2,7 +2,7 @@
 
 use ergodic::Result;
 use ergodic::data::table::Table;
-use ergodic::report::{History, Plot, Run, Tiles, image_grid, write_figure};
+use ergodic::report::{Plot, Run, Tiles, image_grid, write_figure};
 
 use super::duel::{Duel, Seen};
 use super::target::Target;
@@ -11,11 +11,11 @@ use super::target::Target;
 const TILES: usize = 8;
 
 /// `walkers.png`, `masses.png` and `history.png`.
-pub fn draw(run: &Run, target: &Target, duel: &Duel<'_>, history: &History) -> Result<()> {
+pub fn draw(run: &Run, target: &Target, duel: &Duel<'_>, history: &Table) -> Result<()> {
     let Some([weighted, baseline]) = &duel.seen else { return Ok(()) };
     walkers(run, target, weighted, baseline)?;
     masses(target, weighted, baseline)?.write(run)?;
-    write_figure(run.path("history.png"), 2, &curves(&history.table()?, target, [weighted, baseline]))
+    write_figure(run.path("history.png"), 2, &curves(history, target, [weighted, baseline]))
 }
 
 fn walkers(run: &Run, target: &Target, weighted: &Seen, baseline: &Seen) -> Result<()> {

@@ -21,6 +21,8 @@ pub struct Target {
     pub held_out: Vec<f32>,
     /// Indices into `digits`.
     pub held_out_labels: Vec<usize>,
+    /// `[d]`: standard deviation of the noise.
+    pub noise: Vec<f32>,
     /// Which digits.
     pub digits: Vec<u8>,
     /// Part of each in the data.
@@ -31,7 +33,11 @@ pub struct Target {
 /// From pixels to coordinates and back.
 enum Chart {
     Components(Pca),
-    Pixels { mean: Vec<f32> },
+    /// Pixels less their means, over their standard deviations with noise.
+    Pixels {
+        mean: Vec<f32>,
+        scale: Vec<f32>,
+    },
 }
 
 impl Target {
@@ -39,12 +45,15 @@ impl Target {
     pub fn load(preset: &Preset<Config>) -> Result<Self> {
         let folder = file::find(&preset.folder);
         let subset = MnistSubset::new(&preset.digits).pool(preset.pool);
-        let images = mixed(subset.train(&folder)?, RngKey::new(preset.seed).fold_in(104));
+        // In the order of the files the rarer digits run out first: walkers that start on the first rows would start with
+        // other masses than the data's.
+        let images = subset.train(&folder)?.shuffled(RngKey::new(preset.seed).fold_in(104));
         let (fresh, held_out) = (subset.held_out(&folder)?, subset.all_held_out(&folder)?);
         let chart = Chart::fit(preset, &images)?;
         let digits: Vec<u8> = preset.digits.iter().map(|d| d.0).collect();
         let key = RngKey::new(preset.seed);
-        let noisy = |x: &[f32], purpose| with_noise(x, chart.d(), preset.noise, key.fold_in(purpose));
+        let noise = chart.noise(preset.noise);
+        let noisy = |x: &[f32], purpose| with_noise(x, &noise, key.fold_in(purpose));
         let clean = chart.encode(&images.x);
         Ok(Self {
             noisy: noisy(&clean, 101),
@@ -54,6 +63,7 @@ impl Target {
             masses: digits.iter().map(|&digit| images.count(digit) as f64 / images.n() as f64).collect(),
             images,
             clean,
+            noise,
             digits,
             chart,
         })
@@ -73,7 +83,10 @@ impl Target {
     pub fn decode(&self, x: &[f32]) -> Vec<f32> {
         match &self.chart {
             Chart::Components(pca) => pca.decode(x),
-            Chart::Pixels { mean } => x.iter().zip(mean.iter().cycle()).map(|(x, m)| x + m).collect(),
+            Chart::Pixels { mean, scale } => {
+                let chart = mean.iter().zip(scale).cycle();
+                x.iter().zip(chart).map(|(x, (m, s))| x * s + m).collect()
+            }
         }
     }
 
@@ -105,11 +118,16 @@ impl Chart {
                 fitted => fitted.map(Chart::Components),
             },
             Coordinates::Pixels => {
-                let mut mean = vec![0.0f64; p];
+                let (mut mean, mut square) = (vec![0.0f64; p], vec![0.0f64; p]);
                 for image in images.x.chunks_exact(p) {
-                    mean.iter_mut().zip(image).for_each(|(m, x)| *m += f64::from(*x) / images.n() as f64);
+                    for ((m, q), &x) in mean.iter_mut().zip(&mut square).zip(image) {
+                        *m += f64::from(x) / images.n() as f64;
+                        *q += f64::from(x).powi(2) / images.n() as f64;
+                    }
                 }
-                Ok(Chart::Pixels { mean: mean.into_iter().map(|m| m as f32).collect() })
+                let width = |(m, q): (&f64, &f64)| ((q - m * m).max(0.0) + preset.noise.powi(2)).sqrt() as f32;
+                let scale = mean.iter().zip(&square).map(width).collect();
+                Ok(Chart::Pixels { mean: mean.into_iter().map(|m| m as f32).collect(), scale })
             }
         }
     }
@@ -117,32 +135,35 @@ impl Chart {
     fn d(&self) -> usize {
         match self {
             Chart::Components(pca) => pca.k(),
-            Chart::Pixels { mean } => mean.len(),
+            Chart::Pixels { mean, .. } => mean.len(),
+        }
+    }
+
+    /// Standard deviation of the noise on each coordinate.
+    fn noise(&self, width: f64) -> Vec<f32> {
+        match self {
+            Chart::Components(pca) => vec![width as f32; pca.k()],
+            Chart::Pixels { scale, .. } => scale.iter().map(|s| width as f32 / s).collect(),
         }
     }
 
     fn encode(&self, pixels: &[f32]) -> Vec<f32> {
         match self {
             Chart::Components(pca) => pca.encode(pixels),
-            Chart::Pixels { mean } => pixels.iter().zip(mean.iter().cycle()).map(|(x, m)| x - m).collect(),
+            Chart::Pixels { mean, scale } => {
+                let chart = mean.iter().zip(scale).cycle();
+                pixels.iter().zip(chart).map(|(x, (m, s))| (x - m) / s).collect()
+            }
         }
     }
 }
 
-/// The images in random order: by quota the rarer digits run out first, so walkers that start on the first rows of the files
-/// would start with equal masses.
-fn mixed(images: Digits, key: RngKey) -> Digits {
-    let mut order: Vec<usize> = (0..images.n()).collect();
-    order.sort_by_key(|&i| key.bits(i as u32, 0, 0));
-    let p = images.n_pixels();
-    let x = order.iter().flat_map(|&i| images.x[i * p..(i + 1) * p].iter().copied()).collect();
-    Digits { x, labels: order.iter().map(|&i| images.labels[i]).collect(), side: images.side }
-}
-
-fn with_noise(x: &[f32], d: usize, width: f64, key: RngKey) -> Vec<f32> {
+/// Noise of these standard deviations on the coordinates of every row.
+fn with_noise(x: &[f32], widths: &[f32], key: RngKey) -> Vec<f32> {
     let mut noise = vec![0.0; x.len()];
-    key.fill_normal(0, d, &mut noise);
-    x.iter().zip(noise).map(|(x, xi)| x + width as f32 * xi).collect()
+    key.fill_normal(0, widths.len(), &mut noise);
+    let noise = noise.into_iter().zip(widths.iter().cycle());
+    x.iter().zip(noise).map(|(x, (xi, width))| x + width * xi).collect()
 }
 
 fn indices(digits: &[u8], labels: &[u8]) -> Vec<usize> {
