@@ -81,12 +81,15 @@ impl Plan {
             Variant::Resident { .. } => 64.0,
             _ => 4.0,
         };
+        let input = |name: &str| order.iter().find(|id| is_input(&nodes[id.index()], name)).copied();
+        let states = outputs.iter().zip(&ids).filter_map(|((name, _), &id)| Some((id, input(name)?))).collect();
         let products = RowProducts::choose(&nodes, &order, caps, options.products);
         let windowed = windowed(&nodes, &order, caps);
         let part = Partitioner {
             nodes: &nodes,
             order: &order,
             outputs: &ids,
+            states: &states,
             max_tensors,
             epilogue_flops: &epilogue_flops,
             split_k: &split_k,
@@ -171,7 +174,7 @@ fn check_outputs(nodes: &[Rc<Node>], outputs: &[(&str, Var<'_>)]) -> Result<()> 
             let want = "one value for each name".into();
             return Err(Error::Shape { op: "output", got: format!("two outputs `{name}`"), want, at });
         }
-        let input = nodes.iter().find(|node| matches!(&node.op, Op::Input(n) if **n == **name));
+        let input = nodes.iter().find(|node| is_input(node, name));
         if let Some(input) = input.filter(|i| i.shape != var.shape() || i.dtype != var.dtype()) {
             let got = format!("`{name}` {} {:?}", var.shape(), var.dtype());
             let want = format!("{} {:?}, as the input of this name", input.shape, input.dtype);
@@ -179,6 +182,10 @@ fn check_outputs(nodes: &[Rc<Node>], outputs: &[(&str, Var<'_>)]) -> Result<()> 
         }
     }
     Ok(())
+}
+
+fn is_input(node: &Node, name: &str) -> bool {
+    matches!(&node.op, Op::Input(n) if **n == *name)
 }
 
 fn describe(nodes: &[Rc<Node>], partition: &Partition) -> Vec<(String, &'static str)> {

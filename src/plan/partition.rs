@@ -52,6 +52,8 @@ pub(super) struct Partitioner<'a> {
     /// Nodes needed, ascending.
     pub order: &'a [NodeId],
     pub outputs: &'a [NodeId],
+    /// The input whose next value an output is: both are one tensor.
+    pub states: &'a HashMap<NodeId, NodeId>,
     /// Most tensors that one kernel may bind beside the arena and the fault word.
     pub max_tensors: usize,
     /// Most flops an element for which a node may join the epilogue of a tiled product. The epilogue is written out for

@@ -47,7 +47,8 @@ impl<'p, 'a> Schedule<'p, 'a> {
     fn tensors(&self, id: NodeId, reads: &BTreeMap<NodeId, Access>) -> BTreeSet<NodeId> {
         let bound = |id: &NodeId| self.part.is_input(*id) || self.part.outputs.contains(id);
         let own = reads.keys().chain([&id]).copied();
-        own.filter(|id| bound(id) || self.part.windowed.contains(id)).collect()
+        let all = own.filter(|id| bound(id) || self.part.windowed.contains(id));
+        all.map(|id| self.part.states.get(&id).copied().unwrap_or(id)).collect()
     }
 
     /// A kernel made around this node.
