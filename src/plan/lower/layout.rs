@@ -65,9 +65,8 @@ impl Lowering<'_> {
         let Some(writer) = self.groups.iter().position(|group| group.roots.contains(&root)) else { return false };
         let copied = |(from, _): &(NodeId, usize)| is_old(from);
         !self.copies.iter().any(copied)
-            && self.groups.iter().enumerate().all(|(g, group)| {
-                let reads = self.reads(g, group);
-                let old = reads.iter().find(|(id, _)| is_old(id)).map(|(_, access)| *access);
+            && (0..self.groups.len()).all(|g| {
+                let old = self.needs[g].reads.iter().find(|(id, _)| is_old(id)).map(|(_, access)| *access);
                 match old {
                     None => true,
                     Some(access) => g < writer || (g == writer && access == Access::Own),
@@ -112,8 +111,8 @@ impl Lowering<'_> {
                 }
             }
         }
-        for (g, group) in self.groups.iter().enumerate() {
-            for id in self.reads(g, group).into_keys() {
+        for g in 0..self.groups.len() {
+            for &id in self.needs[g].reads.keys() {
                 let in_parts = self.reads_parts(id, g);
                 for value in values.iter_mut().filter(|v| v.0 == id && v.1 == in_parts) {
                     value.2.last = value.2.last.max(g);

@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::gpu::{Caps, KernelSource, grid};
 use crate::graph::{DType, Node, NodeId, Shape};
 use kernel::{Frame, GROUP, entry};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 
 /// A tensor that a session binds or makes.
@@ -107,6 +107,8 @@ struct Lowering<'a> {
     nodes: &'a [Rc<Node>],
     part: &'a Partitioner<'a>,
     groups: &'a [Group],
+    /// What each group reads from memory, and what it computes on the way.
+    needs: Vec<Needs>,
     caps: &'a Caps,
     tensors: Vec<TensorDecl>,
     locations: HashMap<NodeId, Location>,
@@ -119,6 +121,23 @@ struct Lowering<'a> {
     arena_words: usize,
 }
 
+/// What a group reads and computes.
+struct Needs {
+    reads: BTreeMap<NodeId, Access>,
+    inlined: BTreeSet<NodeId>,
+}
+
+fn needs(part: &Partitioner<'_>, groups: &[Group]) -> Vec<Needs> {
+    let stored = |(g, group): (usize, &Group)| group.roots.iter().map(move |&root| (root, g)).collect::<Vec<_>>();
+    let home: HashMap<NodeId, usize> = groups.iter().enumerate().flat_map(stored).collect();
+    let of = |(g, group): (usize, &Group)| {
+        let elsewhere = |id: NodeId| home.get(&id).is_some_and(|&h| h != g);
+        let (reads, inlined) = part.group_reads(group, &elsewhere);
+        Needs { reads, inlined: inlined.into_iter().collect() }
+    };
+    groups.iter().enumerate().map(of).collect()
+}
+
 pub(super) fn lower(
     part: &Partitioner<'_>,
     partition: &Partition,
@@ -129,6 +148,7 @@ pub(super) fn lower(
         nodes: part.nodes,
         part,
         groups: &partition.groups,
+        needs: needs(part, &partition.groups),
         caps,
         tensors: vec![],
         locations: HashMap::new(),
@@ -149,17 +169,6 @@ pub(super) fn lower(
 impl<'a> Lowering<'a> {
     fn node(&self, id: NodeId) -> &'a Node {
         &self.nodes[id.index()]
-    }
-
-    /// What a group reads from memory.
-    fn reads(&self, g: usize, group: &Group) -> BTreeMap<NodeId, Access> {
-        self.reads_and_inlined(g, group).0
-    }
-
-    fn reads_and_inlined(&self, g: usize, group: &Group) -> (BTreeMap<NodeId, Access>, HashSet<NodeId>) {
-        let others = || self.groups.iter().enumerate().filter(|(h, _)| *h != g);
-        let elsewhere = |id: NodeId| others().any(|(_, other)| other.roots.contains(&id));
-        self.part.group_reads(group, &elsewhere)
     }
 
     /// Words from one part of a reduction to the next.
@@ -236,7 +245,7 @@ impl<'a> Lowering<'a> {
             Some((_, count, stride)) if self.reads_parts(*id, g) => count * stride,
             _ => self.node(*id).shape.numel(),
         };
-        let reads: usize = self.reads(g, group).keys().map(words).sum();
+        let reads: usize = self.needs[g].reads.keys().map(words).sum();
         let writes: usize = group.roots.iter().map(|id| self.node(*id).shape.numel()).sum();
         (reads + writes) as u64 * DType::BYTES
     }

@@ -9,7 +9,6 @@ use crate::plan::emit::{Affine, Emitter, Val};
 use crate::plan::layers::{Layers, is_wide};
 use crate::plan::partition::Group;
 use crate::plan::products::RowTile;
-use std::collections::BTreeSet;
 
 /// A kernel of rows without products: one row an invocation.
 const ONE: RowTile = RowTile { rows: 1, group: super::kernel::GROUP, broadcast: false, widest: 0 };
@@ -24,10 +23,10 @@ struct Row {
 
 impl Lowering<'_> {
     pub(super) fn rows(&self, g: usize, group: &Group, count: usize) -> Result<Dispatch> {
-        let inlined: BTreeSet<_> = self.reads_and_inlined(g, group).1.into_iter().collect();
+        let inlined = &self.needs[g].inlined;
         let holds = inlined.iter().any(|id| self.part.products.contains(*id));
         let tile = self.part.products.tile.filter(|_| holds).unwrap_or(ONE);
-        let layers = holds.then(|| Layers::new(self.nodes, self.part.products, &inlined, &group.roots));
+        let layers = holds.then(|| Layers::new(self.nodes, self.part.products, inlined, &group.roots));
         let arrays = holds && group.roots.iter().any(|&root| is_wide(self.nodes, root));
         if self.loops() && !arrays {
             let (dispatch, escaped) = self.rows_kernel(g, group, count, tile, layers.clone(), true)?;

@@ -1,7 +1,7 @@
 //! What a kernel reads, and through which bindings.
 
 use super::kernel::Frame;
-use super::{Location, Lowering, MAX_WINDOWS, Sources, tiled};
+use super::{Location, Lowering, MAX_WINDOWS, Needs, Sources, tiled};
 use crate::graph::{NodeId, Op};
 use crate::plan::emit::{Base, Source};
 use crate::plan::partition::Group;
@@ -9,11 +9,10 @@ use std::collections::{BTreeSet, HashMap};
 
 impl Lowering<'_> {
     /// The slots of a kernel's keys, entered into its table of offsets.
-    fn frame(&self, g: usize, group: &Group) -> (Frame, HashMap<NodeId, usize>) {
+    fn frame(&self, g: usize) -> (Frame, HashMap<NodeId, usize>) {
         let mut frame = Frame::default();
         let mut keys = HashMap::new();
-        let inlined: BTreeSet<_> = self.reads_and_inlined(g, group).1.into_iter().collect();
-        for id in inlined {
+        for &id in &self.needs[g].inlined {
             let node = self.node(id);
             if let (Op::Random(_), Some(&slot)) = (&node.op, node.args.first().and_then(|key| self.keys.get(key))) {
                 let entry = *keys.entry(node.args[0]).or_insert(frame.offsets.len());
@@ -27,9 +26,9 @@ impl Lowering<'_> {
 
     /// Where a kernel finds everything that it reads, bound in its frame.
     pub(super) fn sources(&self, g: usize, group: &Group) -> (Frame, Sources) {
-        let (mut frame, keys) = self.frame(g, group);
+        let (mut frame, keys) = self.frame(g);
         let mut sources = HashMap::new();
-        for id in self.reads(g, group).into_keys() {
+        for &id in self.needs[g].reads.keys() {
             let frame = &mut frame;
             if self.reads_parts(id, g) {
                 let Some(&(base, count, stride)) = self.parts.get(&id) else { continue };
@@ -48,10 +47,10 @@ impl Lowering<'_> {
 
     /// Read what is small, and what is a slice of a parameter vector, through uniform windows.
     fn add_windows(&self, frame: &mut Frame, sources: &mut HashMap<NodeId, Source>, g: usize, group: &Group) {
-        let (reads, inlined) = self.reads_and_inlined(g, group);
+        let Needs { reads, inlined } = &self.needs[g];
         let written =
             |index: usize| group.roots.iter().any(|root| self.locations.get(root) == Some(&Location::Tensor(index)));
-        let candidates: BTreeSet<_> = reads.into_keys().chain(inlined).collect();
+        let candidates: BTreeSet<_> = reads.keys().chain(inlined).copied().collect();
         for id in candidates.into_iter().filter(|id| !group.roots.contains(id)) {
             let node = self.node(id);
             let (root, start) = match &node.op {
