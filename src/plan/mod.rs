@@ -1,9 +1,10 @@
 //! Plans: a graph compiled ahead of time into a short list of kernel launches.
 //!
-//! Compiling goes through four steps, each a file that can be read alone:
+//! Compiling goes through four steps, each a file or two that can be read alone:
 //!
-//! 1. `classify`: which operations can stand inside any kernel, and which need one of their own;
-//! 2. `partition`: which values lie in memory, and which kernel computes each of them;
+//! 1. `classify`: which operations can stand inside any kernel, and which need one of their own; `products`: which
+//!    products of small matrices are computed by the rows that use them, `layers`: in which loops;
+//! 2. `partition`: which values lie in memory; `schedule`: which kernel computes each of them;
 //! 3. `emit`: scalar WGSL for any element of any node;
 //! 4. `lower`: bindings, memory layout, and the whole text of every kernel.
 //!
