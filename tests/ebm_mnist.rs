@@ -83,6 +83,18 @@ fn kill_after_a_checkpoint(mut child: Child, checkpoint: &Path, before: Option<V
     there
 }
 
+/// Waits until there is a checkpoint, does something to the child, and waits for its end.
+fn wait_for(mut child: Child, checkpoint: &Path, then: impl FnOnce()) -> std::process::ExitStatus {
+    let started = Instant::now();
+    while !checkpoint.exists() {
+        assert!(started.elapsed() < Duration::from_secs(300), "no checkpoint after five minutes");
+        assert!(child.try_wait().expect("a child").is_none(), "the child ended early");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    then();
+    child.wait().expect("a child")
+}
+
 #[test]
 fn a_killed_run_goes_on_to_the_same_bits() {
     let (whole, killed) = (folder("whole"), folder("killed"));
@@ -129,6 +141,24 @@ fn bits(folder: &Path) -> Vec<Vec<u32>> {
     };
     let read = |name: &&str| checkpoint.get::<f32>(name, &shape(name)).expect("a state");
     STATES.iter().map(|name| read(name).into_iter().map(f32::to_bits).collect()).collect()
+}
+
+#[test]
+fn an_interrupt_stops_with_everything_on_disk_and_the_run_goes_on() {
+    let (whole, stopped) = (folder("uninterrupted"), folder("stopped"));
+    let sizes = ["--set", "train.iterations=600", "--set", "train.observers=16"];
+    run(&whole, &sizes).expect("a run in one go");
+    let child = spawn(&arguments(&stopped, &sizes));
+    let (id, checkpoint) = (child.id().to_string(), stopped.join("checkpoint.safetensors"));
+    let status = wait_for(child, &checkpoint, || {
+        assert!(Command::new("kill").args(["-INT", &id]).status().expect("kill").success());
+    });
+    assert!(status.success(), "an interrupt is no failure: {status}");
+    let step = Checkpoint::read(&checkpoint).expect("a whole checkpoint").step();
+    assert!(step < 600, "the child ended before it was interrupted");
+    assert!(!stopped.join("metrics.json").exists());
+    run(&stopped, &[&sizes[..], &["--resume"]].concat()).expect("a resumed run");
+    assert!(bits(&whole) == bits(&stopped), "the walkers differ");
 }
 
 #[test]
@@ -179,6 +209,12 @@ fn bad_input_is_named() {
         assert!(got.contains(said), "{set}: {got}");
     }
     assert!(!out.exists(), "a refused preset must not leave a folder");
+}
+
+#[test]
+fn walkers_over_memory_are_refused_before_the_host_makes_room_for_them() {
+    let refused = error(&folder("memory"), &["--set", "train.walkers=1000000000000"]);
+    assert!(matches!(&refused, Error::BindingTooLarge { name, .. } if name == "walkers"), "{refused}");
 }
 
 #[test]
