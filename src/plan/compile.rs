@@ -1,11 +1,11 @@
 //! Compilation: from named variables to a plan.
 
-use super::lower::{Dispatch, KeyPath, TensorDecl, lower, spec, windowed};
+use super::lower::{Dispatch, KeyPath, Lowered, TensorDecl, lower, spec, windowed};
 use super::partition::{Partition, Partitioner};
 use super::products::{Products, RowProducts};
 use super::report::Report;
 use crate::error::{Error, Result};
-use crate::gpu::{Gpu, Pipeline};
+use crate::gpu::{Caps, Gpu, Pipeline};
 use crate::graph::{DType, Node, NodeId, Op, Var};
 use crate::kernels::matmul::Variant;
 use std::collections::HashSet;
@@ -72,32 +72,7 @@ impl Plan {
         let order = graph.reachable(&ids);
         let named: Vec<_> = outputs.iter().zip(&ids).map(|((name, _), &id)| (name.to_string(), id)).collect();
         let caps = gpu.caps();
-        let split_k = |id: NodeId| spec(&nodes, id, caps).split_k;
-        // The arena and the fault word take two bindings of a kernel.
-        let max_tensors = (caps.storage_bindings() as usize).saturating_sub(2);
-        // Software adapters compile on the cores that should compute: 4 flops are a bias and a residual.
-        let epilogue_flops = |id: NodeId| match spec(&nodes, id, caps).variant {
-            _ if !caps.is_software() => 64.0,
-            Variant::Resident { .. } => 64.0,
-            _ => 4.0,
-        };
-        let input = |name: &str| order.iter().find(|id| is_input(&nodes[id.index()], name)).copied();
-        let states = outputs.iter().zip(&ids).filter_map(|((name, _), &id)| Some((id, input(name)?))).collect();
-        let products = RowProducts::choose(&nodes, &order, caps, options.products);
-        let windowed = windowed(&nodes, &order, caps);
-        let part = Partitioner {
-            nodes: &nodes,
-            order: &order,
-            outputs: &ids,
-            states: &states,
-            max_tensors,
-            epilogue_flops: &epilogue_flops,
-            split_k: &split_k,
-            products: &products,
-            windowed: &windowed,
-        };
-        let partition = part.run();
-        let lowered = lower(&part, &partition, &named, caps)?;
+        let (lowered, cuts) = kernels(&nodes, &order, &named, caps, options.products)?;
         let (needed, limit) = (lowered.arena_words as u64 * DType::BYTES, caps.limits.max_storage_buffer_binding_size);
         if needed > limit {
             let (name, hint) = ("intermediate values".into(), "use fewer walkers, or split them over sessions".into());
@@ -112,7 +87,7 @@ impl Plan {
             tensors: lowered.tensors,
             keys: lowered.keys,
             arena_words: lowered.arena_words,
-            cuts: describe(&nodes, &partition),
+            cuts,
         };
         Ok(Plan { inner: Arc::new(inner) })
     }
@@ -164,6 +139,40 @@ impl Plan {
     pub(super) fn pipelines(&self) -> &[Arc<Pipeline>] {
         &self.inner.pipelines
     }
+}
+
+/// The kernels for these outputs, and why each stored value is stored.
+fn kernels(
+    nodes: &[Rc<Node>],
+    order: &[NodeId],
+    outputs: &[(String, NodeId)],
+    caps: &Caps,
+    products: Products,
+) -> Result<(Lowered, Vec<(String, &'static str)>)> {
+    let ids: Vec<_> = outputs.iter().map(|(_, id)| *id).collect();
+    let input = |name: &str| order.iter().find(|id| is_input(&nodes[id.index()], name)).copied();
+    let split_k = |id: NodeId| spec(nodes, id, caps).split_k;
+    // Software adapters compile on the cores that should compute, and most tiles write their epilogue out for every sum: 4
+    // flops are a bias and a residual. A resident tile has it once, in its loop over columns.
+    let epilogue_flops = |id: NodeId| match spec(nodes, id, caps).variant {
+        Variant::Resident { .. } => 64.0,
+        _ if caps.is_software() => 4.0,
+        _ => 64.0,
+    };
+    let part = Partitioner {
+        nodes,
+        order,
+        outputs: &ids,
+        states: &outputs.iter().filter_map(|(name, id)| Some((*id, input(name)?))).collect(),
+        // The arena and the fault word take two bindings of a kernel.
+        max_tensors: (caps.storage_bindings() as usize).saturating_sub(2),
+        epilogue_flops: &epilogue_flops,
+        split_k: &split_k,
+        products: &RowProducts::choose(nodes, order, caps, products),
+        windowed: &windowed(nodes, order, caps),
+    };
+    let partition = part.run();
+    Ok((lower(&part, &partition, outputs, caps)?, describe(nodes, &partition)))
 }
 
 fn check_outputs(nodes: &[Rc<Node>], outputs: &[(&str, Var<'_>)]) -> Result<()> {

@@ -56,8 +56,8 @@ pub(super) struct Partitioner<'a> {
     pub states: &'a HashMap<NodeId, NodeId>,
     /// Most tensors that one kernel may bind beside the arena and the fault word.
     pub max_tensors: usize,
-    /// Most flops an element for which a node may join the epilogue of a tiled product. The epilogue is written out for
-    /// every element of a register tile, so dear ones cost seconds of compilation; they get a kernel of their own.
+    /// Most flops an element for which a node may join the epilogue of this tiled product. What is written out for every
+    /// element of a register tile costs seconds of compilation if it is dear; it gets a kernel of its own then.
     pub epilogue_flops: &'a dyn Fn(NodeId) -> f64,
     /// Parts into which the tiled product of a node is split along its inner axis; 1 is no split.
     pub split_k: &'a dyn Fn(NodeId) -> usize,

@@ -86,7 +86,7 @@ impl<'p, 'a> Schedule<'p, 'a> {
     /// Row products that a kernel would hold to compute this node.
     fn held(&self, id: NodeId) -> Held {
         let stop = |id: NodeId| self.cut.contains_key(&id) || self.home.contains_key(&id);
-        let (_, inlined) = self.part.reads(id, &Domain::Rows(0), &stop);
+        let (_, inlined) = self.part.reads(id, &Domain::Rows(0), &stop); // the domain decides about accesses only
         inlined.into_iter().filter(|&id| self.part.products.contains(id)).collect()
     }
 

@@ -80,7 +80,7 @@ pub struct Dispatch {
 }
 
 /// Everything that [`Plan`](super::Plan) is made of.
-pub struct Lowered {
+pub(super) struct Lowered {
     /// In order of execution.
     pub dispatches: Vec<Dispatch>,
     /// Bound and output tensors.
