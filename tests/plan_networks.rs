@@ -211,3 +211,17 @@ fn a_network_too_long_for_one_kernel_is_cut_and_stays_right() {
         assert_plan_close(&way, &plan, &g, &[("y", y)], 2.0 * TOLERANCE);
     }
 }
+
+#[test]
+fn a_long_sum_beside_a_network_is_not_taken_for_one_of_its_layers() {
+    for (way, gpu, options) in ways() {
+        let g = Graph::new();
+        // 256 sums of 196 terms are added up in parts by a kernel before; the network's kernel finds them in memory.
+        let (_, _, y) = network(&g, 256, &[48, 64, 32, 1], Activation::Silu);
+        let far = g.input("far", [256, 196]).square().sum(1);
+        let outputs = [("u", y.sum(1) + far), ("scaled", y / far.unsqueeze(1))];
+        let plan = compile(&gpu, &outputs, &options);
+        // Sums of 196 terms of order 1 instead of 64.
+        assert_plan_close(&way, &plan, &g, &outputs, 4.0 * TOLERANCE);
+    }
+}

@@ -73,8 +73,8 @@ impl Emitter<'_> {
             Op::Stencil { taps, boundary } => self.stencil(&node, taps, *boundary, idx),
             Op::Random(draw) => self.random(&node, *draw, idx),
             Op::StopGrad => self.value(arg(0), idx),
-            // Compilation stops earlier for these: see `Plan::compile`.
-            Op::Input(_) | Op::FoldIn(_) | Op::Invalid => Val::new("0.0", 0),
+            // Nothing lies there for this kernel: better a text that no compiler takes than a wrong number.
+            Op::Input(_) | Op::FoldIn(_) | Op::Invalid => Val::new(format!("no_source_{}", id.0), 0),
         }
     }
 

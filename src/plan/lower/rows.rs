@@ -2,13 +2,14 @@
 //! plan is one such kernel it loops over steps, with the state in registers.
 
 use super::kernel::{Frame, row_entry};
-use super::{About, Dispatch, Lowering, Role, STEP};
+use super::{About, Dispatch, Lowering, Needs, Role, STEP};
 use crate::error::Result;
 use crate::graph::{DType, NodeId, Op, Shape};
 use crate::plan::emit::{Affine, Emitter, Val};
 use crate::plan::layers::{Layers, is_wide};
 use crate::plan::partition::Group;
 use crate::plan::products::RowTile;
+use std::collections::BTreeSet;
 
 /// A kernel of rows without products: one row an invocation.
 const ONE: RowTile = RowTile { rows: 1, group: super::kernel::GROUP, broadcast: false, widest: 0 };
@@ -23,10 +24,12 @@ struct Row {
 
 impl Lowering<'_> {
     pub(super) fn rows(&self, g: usize, group: &Group, count: usize) -> Result<Dispatch> {
-        let inlined = &self.needs[g].inlined;
-        let holds = inlined.iter().any(|id| self.part.products.contains(*id));
+        let Needs { reads, inlined } = &self.needs[g];
+        // What is found in memory, sums in parts among it, is not computed here.
+        let computed: BTreeSet<_> = inlined.iter().copied().filter(|id| !reads.contains_key(id)).collect();
+        let holds = computed.iter().any(|id| self.part.products.contains(*id));
         let tile = self.part.products.tile.filter(|_| holds).unwrap_or(ONE);
-        let layers = holds.then(|| Layers::new(self.nodes, self.part.products, inlined, &group.roots));
+        let layers = holds.then(|| Layers::new(self.nodes, self.part.products, &computed, &group.roots));
         let arrays = holds && group.roots.iter().any(|&root| is_wide(self.nodes, root));
         if self.loops() && !arrays {
             let (dispatch, escaped) = self.rows_kernel(g, group, count, tile, layers.clone(), true)?;
