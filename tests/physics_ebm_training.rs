@@ -108,6 +108,9 @@ fn a_restored_run_repeats_the_uninterrupted_one_bit_for_bit() {
     };
     let make = || student(3, 200, (-0.5, 0.5), &config).1;
     let mut whole = make();
+    let report = whole.report();
+    assert!(report.dispatches() > 1 && report.bytes() > 0 && report.flops() > 0.0, "{report}");
+    assert_eq!(whole.plan_report(), report.to_string());
     whole.run(40).unwrap();
     let kept = whole.state().unwrap();
     whole.run(37).unwrap();

@@ -10,7 +10,7 @@ use crate::dynamics::{Estimate, LogWeights};
 use crate::error::{Error, Fault, NonFinite, Result};
 use crate::gpu::{Gpu, Tensor};
 use crate::graph::{DType, Graph};
-use crate::plan::{Bindings, CompileOptions, Plan, Session};
+use crate::plan::{Bindings, CompileOptions, Plan, Report, Session};
 use crate::random::RngKey;
 
 /// Independent draws from the model at the first parameters, on which exact weights rest.
@@ -269,9 +269,14 @@ impl Trainer {
         self.log_z_start
     }
 
-    /// What the plan of one iteration does.
+    /// What the plan of one iteration does, in numbers: dispatches, bytes, flops.
+    pub fn report(&self) -> Report<'_> {
+        self.session.plan().report()
+    }
+
+    /// [`report`](Self::report) as text.
     pub fn plan_report(&self) -> String {
-        self.session.plan().report().to_string()
+        self.report().to_string()
     }
 
     /// A number that changes whenever a kernel does: runs are bit-identical for one adapter and one hash.
