@@ -1,0 +1,58 @@
+//! The workloads of `make bench` give right answers: the same code, at sizes of a second.
+
+#[path = "../benches/workloads/suite/mod.rs"]
+mod suite;
+
+mod common;
+
+use suite::{Figure, Scale, Workload};
+
+/// What a workload answers at the smallest sizes, and how that is judged.
+fn figures(workload: &Workload, spoil: impl Fn(&mut Vec<f64>)) -> Vec<Figure> {
+    let sizes = workload.at(Scale::Tiny);
+    let mut case = (workload.build)(&common::gpu(), sizes).unwrap_or_else(|error| panic!("{}: {error}", workload.id));
+    let mut answer = case.answer().unwrap_or_else(|error| panic!("{}: {error}", workload.id));
+    spoil(&mut answer);
+    let (cost, units) = (case.cost(), (workload.units)(sizes));
+    assert!(cost.dispatches > 0 && cost.bytes > 0 && cost.flops > 0.0 && cost.steps > 0, "{} {cost:?}", workload.id);
+    assert!(cost.dispatches == 1 || !cost.loops, "{} {cost:?}", workload.id);
+    let larger = [Scale::Small, Scale::Full].map(|scale| (workload.units)(workload.at(scale)));
+    assert!(units > 0.0 && units <= larger[0] && larger[0] <= larger[1], "{} {units} {}", workload.id, workload.unit);
+    assert!(workload.target > 0.0, "{}", workload.id);
+    (workload.score)(sizes, &answer).unwrap_or_else(|error| panic!("{}: {error}", workload.id))
+}
+
+#[test]
+fn every_workload_answers_within_rounding_or_four_standard_errors() {
+    for workload in suite::all() {
+        for figure in figures(&workload, |_| ()) {
+            assert!(figure.holds(), "{}: {figure:?}", workload.id);
+        }
+    }
+}
+
+#[test] // the control: each score must be able to fail
+fn a_spoilt_answer_is_refused() {
+    for workload in suite::all() {
+        let spoilt = figures(&workload, |answer| answer.iter_mut().for_each(|value| *value *= 2.0));
+        assert!(!spoilt.iter().all(Figure::holds), "{}: {spoilt:?}", workload.id);
+    }
+}
+
+#[test]
+fn a_timed_run_starts_again_from_the_start() {
+    let heat = suite::fields::heat_2d();
+    let mut case = (heat.build)(&common::gpu(), heat.at(Scale::Tiny)).unwrap();
+    let first = case.answer().unwrap();
+    let seconds = suite::time(&mut *case, 5).unwrap();
+    assert_eq!(seconds.len(), 5);
+    assert!(seconds[0] > 0.0 && suite::median(&seconds) >= seconds[0]);
+    assert_eq!(case.answer().unwrap(), first);
+}
+
+#[test]
+fn peers_compute_from_the_same_numbers() {
+    // What benches/peers/common.py gives for noise(4, 1) and noise(1, 7).
+    assert_eq!(suite::noise(4, 1), [-0.984_469_7, 0.244_639_19, -0.940_450_8, -0.878_554]);
+    assert_eq!(suite::noise(1, 7), [0.136_341_8]);
+}
