@@ -1,6 +1,6 @@
 # Everything here is cargo and a shell script. On Windows and macOS cargo alone does.
 export PATH := $(PATH):$(HOME)/.cargo/bin
-.PHONY: help demo test lint doc vulkan rust
+.PHONY: help demo test bench lint doc vulkan rust
 .DEFAULT_GOAL := help
 
 help: ## List these targets
@@ -11,6 +11,9 @@ demo: rust vulkan ## Train an energy of real digits and weigh its modes; more fl
 
 test: rust vulkan ## Run every test: unit, integration, documentation; examples are compiled
 	cargo test --locked --no-fail-fast
+
+bench: rust vulkan ## Time the workloads against JAX on the same machine; ARGS='--scale small' for a smoke run
+	scripts/bench.sh $(ARGS)
 
 lint: rust ## Formatting, clippy with and without default features, documentation; no warning passes
 	cargo fmt --check

@@ -1,0 +1,115 @@
+//! Times the workloads of the suite, and the same work in JAX, one after the other in one run.
+//!
+//! Run:     make bench                                        (ARGS='--scale small --only gram,heat_2d --repeats 9')
+//!          cargo bench --bench workloads -- --peers python3   what make does, with a Python that has JAX
+//! Prints:  a table; exit code 1 if an answer of ours is wrong
+//! Writes:  `ratios.json` (one entry a workload) and `machine.json` under `--out`
+//!
+//! A cargo bench rather than an example: it is optimised by default, `cargo bench` finds it, and `examples/` stays a list of
+//! methods. It has no harness, because a criterion group can neither interleave another process nor judge an answer.
+
+mod peers;
+mod suite;
+mod table;
+
+use clap::Parser;
+use ergodic::gpu::{Gpu, GpuOptions};
+use peers::Peers;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use suite::{Scale, Workload};
+use table::{Measured, Row};
+
+/// Flags.
+#[derive(Parser)]
+struct Args {
+    /// Sizes of the table, a smoke run of seconds, or what the tests take.
+    #[arg(long, value_enum, default_value_t = Scale::Full)]
+    scale: Scale,
+    /// Workloads to run, all by default.
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
+    /// Timed runs of each, after one that warms up.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..))]
+    repeats: u64,
+    /// A Python that has JAX; without it only ours is measured.
+    #[arg(long)]
+    peers: Option<PathBuf>,
+    /// Where the results go.
+    #[arg(long, default_value = "out/bench")]
+    out: PathBuf,
+    /// What cargo bench adds.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+fn main() -> ExitCode {
+    match bench(&Args::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether all answers of ours are right.
+fn bench(args: &Args) -> Result<bool> {
+    let workloads = chosen(&args.only)?;
+    let gpu = Gpu::headless(GpuOptions::from_env()?)?;
+    let mut peers = args.peers.as_ref().map(|python| Peers::start(python)).transpose().unwrap_or_else(|error| {
+        eprintln!("bench: no JAX, so only ours is measured: {error}");
+        None
+    });
+    if args.peers.is_none() {
+        eprintln!("bench: no --peers PYTHON, so only ours is measured");
+    }
+    let machine = table::machine(&gpu, peers.as_ref().map(Peers::about), args.scale, args.repeats);
+    println!("{machine:#}\n\n{}", table::HEAD);
+    let mut rows = vec![];
+    for workload in &workloads {
+        let row = measure(&gpu, workload, args.scale, args.repeats as usize, peers.as_mut())?;
+        println!("{row}");
+        rows.push(row);
+        table::write(&args.out, &rows, &machine)?; // after each: what exists can be read if a later one stops
+    }
+    println!("\n{}written to {}", table::wrong(&rows), args.out.display());
+    Ok(rows.iter().all(|row| row.ours.right()))
+}
+
+fn chosen(only: &[String]) -> Result<Vec<Workload>> {
+    let all = suite::all();
+    if let Some(name) = only.iter().find(|name| !all.iter().any(|w| w.id == **name)) {
+        let ids: Vec<_> = all.iter().map(|w| w.id).collect();
+        return Err(format!("no workload `{name}`; there are {}", ids.join(", ")).into());
+    }
+    Ok(all.into_iter().filter(|w| only.is_empty() || only.iter().any(|name| name == w.id)).collect())
+}
+
+/// Ours, then theirs.
+fn measure(gpu: &Gpu, workload: &Workload, scale: Scale, repeats: usize, peers: Option<&mut Peers>) -> Result<Row> {
+    let sizes = workload.at(scale);
+    let start = std::time::Instant::now();
+    let mut case = (workload.build)(gpu, sizes)?;
+    let compile_s = start.elapsed().as_secs_f64();
+    let seconds = suite::time(&mut *case, repeats)?;
+    let figures = (workload.score)(sizes, &case.answer()?)?;
+    let (cost, ours) = (case.cost(), Measured { seconds, figures, variant: None });
+    drop(case);
+    let jax = match peers.map(|peers| peers.measure(workload.id, sizes, repeats)) {
+        None => None,
+        Some(Ok(theirs)) => {
+            let figures = (workload.score)(sizes, &theirs.answer)?;
+            Some(Measured { seconds: theirs.seconds, figures, variant: Some(theirs.variant) })
+        }
+        Some(Err(error)) => {
+            eprintln!("bench: {} in JAX: {error}", workload.id);
+            None
+        }
+    };
+    let (units, target) = ((workload.units)(sizes), (scale == Scale::Full).then_some(workload.target));
+    Ok(Row { id: workload.id, unit: workload.unit, units, target, cost, compile_s, ours, jax })
+}
