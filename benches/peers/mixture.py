@@ -15,12 +15,14 @@ def energy(x, means, z):
     return -jnp.logaddexp(-a, -b)
 
 
-def force_by_hand(x, means, z):
-    """The gradient of the energy written out: responsibilities times displacements."""
+def by_hand(x, means, z):
+    """The energy and its gradient written out: responsibilities times displacements."""
     a = 0.5 * jnp.sum((x - means[0]) ** 2)
     b = 0.5 * jnp.sum((x - means[1]) ** 2) + z
-    p = jax.nn.sigmoid(a - b)
-    return x - means[0] + p * (means[0] - means[1])
+    return a - jax.nn.softplus(a - b), x - means[0] + jax.nn.sigmoid(a - b) * (means[0] - means[1])
+
+
+FORMULATIONS = {"jax.grad": jax.value_and_grad(energy), "by hand": by_hand}
 
 
 def start(n, d):
@@ -41,13 +43,12 @@ def ula(sizes):
     x0, means = start(n, d)
 
     def build(key, formulation):
-        gradient = {"jax.grad": jax.grad(energy), "by hand": force_by_hand}[formulation]
-        force = jax.vmap(gradient, (0, None, None))
+        value_and_grad = jax.vmap(FORMULATIONS[formulation], (0, None, None))
 
         @jax.jit
         def run(x, key):
             def step(x, k):
-                return x - STEP_SIZE * force(x, means, 0.0) + noise_of(key, k, x.shape), None
+                return x - STEP_SIZE * value_and_grad(x, means, 0.0)[1] + noise_of(key, k, x.shape), None
 
             return jax.lax.scan(step, x, jnp.arange(steps))[0]
 
@@ -57,7 +58,7 @@ def ula(sizes):
         x = np.asarray(x, np.float64)
         return [x[:, 0].mean(), (x[:, 0] ** 2).mean(), (x[:, 1:] ** 2).mean()]
 
-    return by_generator(build, ("jax.grad", "by hand"))
+    return by_generator(build, FORMULATIONS)
 
 
 def jarzynski(sizes):
@@ -66,7 +67,7 @@ def jarzynski(sizes):
     levels = jnp.asarray(np.arange(steps + 1) * (LEVEL / steps), "float32")
 
     def build(key, formulation):
-        value_and_grad = jax.vmap(jax.value_and_grad(energy), (0, None, None))
+        value_and_grad = jax.vmap(FORMULATIONS[formulation], (0, None, None))
 
         @jax.jit
         def run(x, key):
@@ -88,4 +89,4 @@ def jarzynski(sizes):
 
         return lambda: run(x0, key), lambda result: [float(v) for v in result]
 
-    return by_generator(build)
+    return by_generator(build, FORMULATIONS)

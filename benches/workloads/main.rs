@@ -97,13 +97,13 @@ fn measure(gpu: &Gpu, workload: &Workload, scale: Scale, repeats: usize, peers: 
     let compile_s = start.elapsed().as_secs_f64();
     let seconds = suite::time(&mut *case, repeats)?;
     let figures = (workload.score)(sizes, &case.answer()?)?;
-    let (cost, ours) = (case.cost(), Measured { seconds, figures, variant: None });
+    let (cost, ours) = (case.cost(), Measured { seconds, figures, variants: None });
     drop(case);
     let jax = match peers.map(|peers| peers.measure(workload.id, sizes, repeats)) {
         None => None,
         Some(Ok(theirs)) => {
             let figures = (workload.score)(sizes, &theirs.answer)?;
-            Some(Measured { seconds: theirs.seconds, figures, variant: Some(theirs.variant) })
+            Some(Measured { seconds: theirs.seconds, figures, variants: Some((theirs.variant, theirs.variants)) })
         }
         Some(Err(error)) => {
             eprintln!("bench: {} in JAX: {error}", workload.id);

@@ -21,6 +21,8 @@ pub struct Theirs {
     pub seconds: Vec<f64>,
     /// Generator and formulation that were fastest.
     pub variant: String,
+    /// Median seconds of every variant tried.
+    pub variants: Value,
     /// To be scored.
     pub answer: Vec<f64>,
 }
@@ -57,7 +59,7 @@ impl Peers {
         let numbers = |name: &str| reply[name].as_array().map(|all| all.iter().filter_map(Value::as_f64).collect());
         let variant = reply["variant"].as_str().unwrap_or_default().to_string();
         let (seconds, answer) = (numbers("seconds").ok_or("no seconds")?, numbers("answer").ok_or("no answer")?);
-        Ok(Theirs { seconds, variant, answer })
+        Ok(Theirs { seconds, variant, variants: reply["variants"].clone(), answer })
     }
 
     fn line(&mut self) -> Result<Value> {

@@ -13,8 +13,8 @@ pub struct Measured {
     pub seconds: Vec<f64>,
     /// How right the answer is.
     pub figures: Vec<Figure>,
-    /// Formulation, where there was a choice.
-    pub variant: Option<String>,
+    /// The fastest formulation, where there was a choice, and median seconds of each.
+    pub variants: Option<(String, Value)>,
 }
 
 impl Measured {
@@ -89,7 +89,8 @@ impl Row {
             "loops_over_steps": self.cost.loops,
             "compile_s": self.compile_s,
             "seconds": { "ours": self.ours.seconds, "jax": of_jax(&|jax| json!(jax.seconds)) },
-            "jax_variant": of_jax(&|jax| json!(jax.variant)),
+            "jax_variant": of_jax(&|jax| json!(jax.variants.as_ref().map(|(best, _)| best))),
+            "jax_variants_s": of_jax(&|jax| json!(jax.variants.as_ref().map(|(_, all)| all))),
             "correctness": figures.collect::<Vec<_>>(),
         })
     }
