@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Documents whose paths are checked.
-const DOCUMENTS: [&str; 4] = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"];
+const DOCUMENTS: [&str; 5] = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "BENCHMARKS.md"];
 /// What a path of the repository starts with.
 const ROOTS: [&str; 10] =
     [".ci", "assets", "benches", "docs", "examples", "scripts", "shaders", "src", "tests", "Cargo.toml"];
