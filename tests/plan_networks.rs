@@ -24,6 +24,11 @@ fn ways() -> impl Iterator<Item = (String, Gpu, CompileOptions)> {
     })
 }
 
+/// Whether rows compute small networks themselves: where lanes can hand weights to each other, or where they must.
+fn in_rows(gpu: &Gpu, options: &CompileOptions) -> bool {
+    gpu.caps().subgroups.is_some() || options.products == Products::Rows
+}
+
 /// A network on rows of `x`, its parameters scaled so that sums stay of order 1.
 fn network<'g>(g: &'g Graph, n: usize, sizes: &[usize], activation: Activation) -> (Var<'g>, Var<'g>, Var<'g>) {
     let mlp = Mlp::new(sizes, activation).unwrap();
@@ -48,7 +53,7 @@ fn energy_and_force_of_a_small_network_are_one_dispatch_and_right() {
             let outputs = [("u", u), ("force", grad(u, x).unwrap())];
             let plan = compile(&gpu, &outputs, &options);
             let what = format!("{sizes:?} on {n} rows, {way}");
-            let fused = n >= 128 && (gpu.caps().subgroups.is_some() || options.products == Products::Rows);
+            let fused = n >= 128 && in_rows(&gpu, &options);
             // The scaled parameters are a vector that a kernel before makes.
             assert!(!fused || plan.report().dispatches() == 2, "{what}: {}", plan.report());
             assert_plan_close(&what, &plan, &g, &outputs, TOLERANCE);
@@ -123,7 +128,7 @@ fn a_sampler_of_a_small_network_loops_over_steps_in_one_dispatch() {
         let (n, sizes) = (200, [2, 32, 32, 1]);
         let g = Graph::new();
         let plan = compile(&gpu, &sampler(&g, n, &sizes), &options);
-        let fused = gpu.caps().subgroups.is_some() || options.products == Products::Rows;
+        let fused = in_rows(&gpu, &options);
         assert_eq!(plan.report().loops_over_steps(), fused, "{way}: {}", plan.report());
         let whole = walk(&plan, n, 2, &[9]);
         assert_eq!(whole, walk(&plan, n, 2, &[4, 1, 4]), "{way}");
@@ -205,7 +210,7 @@ fn a_network_too_long_for_one_kernel_is_cut_and_stays_right() {
         let g = Graph::new();
         let (_, _, y) = network(&g, 128, &[4, 64, 64, 64, 64, 64, 4], Activation::Tanh);
         let plan = compile(&gpu, &[("y", y)], &options);
-        let fused = gpu.caps().subgroups.is_some() || options.products == Products::Rows;
+        let fused = in_rows(&gpu, &options);
         let reasons = plan.report().to_string();
         assert_eq!(reasons.contains("enough products for one kernel"), fused, "{way}: {reasons}");
         assert_plan_close(&way, &plan, &g, &[("y", y)], 2.0 * TOLERANCE);

@@ -5,13 +5,11 @@
 //! elements, and lands, like every loop, in the outermost scope that knows what it reads. An operand of a product is read
 //! from its array once, before the loop, into names: the loop itself then has constants for indices.
 
-use super::{Affine, Emitter, Source, Val, flatten};
+use super::{Affine, Emitter, Source, Val, XYZW, flatten};
 use crate::graph::{DType, Node, NodeId, Op};
 use crate::plan::layers::{Layers, is_wide};
 use crate::plan::products::RowTile;
 use std::collections::HashMap;
-
-const XYZW: [&str; 4] = ["x", "y", "z", "w"];
 
 /// Where a stage stands.
 #[derive(Clone, Debug)]
@@ -193,19 +191,13 @@ impl Emitter<'_> {
 
     /// `C[4q..] += x[k] B[k, 4q..]`: B lies by rows, so that its vectors run along the columns of C.
     fn outer_form(&mut self, b: &Weights, quad: &Affine, x: &[Vec<Val>]) -> Vec<[Val; 4]> {
-        let level = self.scopes.len() - 1;
+        let level = self.level();
         let sums: Vec<_> = x.iter().map(|_| self.accumulator(level)).collect();
-        let (mut loaded, mut seen) = (None, usize::MAX);
+        let mut loaded = None;
         for t in 0..b.k {
-            if b.broadcast && t / b.lanes != seen {
-                seen = t / b.lanes;
-                let row = self.lane_index(seen * b.lanes, b.k);
-                loaded = self.quad_of(b.id, [row, quad.times(4)]);
-            }
-            let w = match &loaded {
-                Some(four) => self.define(&format!("subgroupBroadcast({four}, {}u)", t % b.lanes), &[four]),
-                None => self.gathered([0, 1, 2, 3].map(|c| (b.id, [Affine::constant(t), quad.times(4).offset(c)]))),
-            };
+            let places = [0, 1, 2, 3].map(|c| [Affine::constant(t), quad.times(4).offset(c)]);
+            let from_lane = |e: &mut Self, first| [e.lane_index(first, b.k), quad.times(4)];
+            let w = self.weights(b, t, &mut loaded, from_lane, places);
             for (sum, x) in sums.iter().zip(x) {
                 self.statement(level, &format!("{sum} += {} * {w};", x[t]), &[x[t].level, w.level]);
             }
@@ -215,24 +207,18 @@ impl Emitter<'_> {
 
     /// `C[j] = sum over quads of x[4t..] . B[4t.., j]`: B lies by columns, so that its vectors run along the sum.
     fn dot_form(&mut self, b: &Weights, quad: &Affine, x: &[Vec<Val>]) -> Vec<[Val; 4]> {
-        let level = self.scopes.len() - 1;
+        let level = self.level();
         let x: Vec<Vec<Val>> =
             x.iter().map(|row| row.chunks_exact(4).map(|four| self.vector(four)).collect()).collect();
         let mut columns: Vec<Vec<Val>> = x.iter().map(|_| vec![]).collect();
         for c in 0..4 {
             let column = quad.times(4).offset(c);
             let sums: Vec<_> = x.iter().map(|_| self.accumulator(level)).collect();
-            let (mut loaded, mut seen) = (None, usize::MAX);
+            let mut loaded = None;
             for t in 0..b.k / 4 {
-                if b.broadcast && t / b.lanes != seen {
-                    seen = t / b.lanes;
-                    let row = self.lane_index(seen * b.lanes, b.k / 4).times(4);
-                    loaded = self.quad_of(b.id, [row, column.clone()]);
-                }
-                let w = match &loaded {
-                    Some(four) => self.define(&format!("subgroupBroadcast({four}, {}u)", t % b.lanes), &[four]),
-                    None => self.gathered([0, 1, 2, 3].map(|e| (b.id, [Affine::constant(4 * t + e), column.clone()]))),
-                };
+                let places = [0, 1, 2, 3].map(|e| [Affine::constant(4 * t + e), column.clone()]);
+                let from_lane = |e: &mut Self, first| [e.lane_index(first, b.k / 4).times(4), column.clone()];
+                let w = self.weights(b, t, &mut loaded, from_lane, places);
                 for (sum, x) in sums.iter().zip(&x) {
                     self.statement(level, &format!("{sum} += {} * {w};", x[t]), &[x[t].level, w.level]);
                 }
@@ -257,9 +243,27 @@ impl Emitter<'_> {
         self.define(&format!("vec4<f32>({text})"), &four.iter().collect::<Vec<_>>())
     }
 
-    fn gathered(&mut self, places: [(NodeId, [Affine; 2]); 4]) -> Val {
-        let four = places.map(|(node, at)| self.value(node, &at));
-        self.vector(&four)
+    /// The `t`-th vector of weights of a loop, at these places. Where lanes hand weights to each other, each of them loads
+    /// one in every so many: the one from `first + lane` on, which is kept in `loaded`.
+    fn weights(
+        &mut self,
+        b: &Weights,
+        t: usize,
+        loaded: &mut Option<Val>,
+        from_lane: impl Fn(&mut Self, usize) -> [Affine; 2],
+        places: [[Affine; 2]; 4],
+    ) -> Val {
+        if b.broadcast && t.is_multiple_of(b.lanes) {
+            let at = from_lane(self, t);
+            *loaded = self.quad_of(b.id, at);
+        }
+        match loaded {
+            Some(four) => self.define(&format!("subgroupBroadcast({four}, {}u)", t % b.lanes), &[four]),
+            None => {
+                let four = places.map(|at| self.value(b.id, &at));
+                self.vector(&four)
+            }
+        }
     }
 
     /// `first + lane`, at most `end - 1`.

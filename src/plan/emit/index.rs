@@ -73,11 +73,6 @@ impl Affine {
         self.terms.iter().map(top).sum::<usize>() + self.constant + 1
     }
 
-    /// The innermost scope that a symbol in it belongs to.
-    pub fn level(&self, info: &[SymInfo]) -> usize {
-        self.terms.keys().map(|s| info[s.0 as usize].level).max().unwrap_or(0)
-    }
-
     /// The scopes of all symbols in it: what a statement with it reads.
     pub fn levels(&self, info: &[SymInfo]) -> Vec<usize> {
         self.terms.keys().map(|s| info[s.0 as usize].level).collect()

@@ -1,7 +1,7 @@
 //! Reading and writing elements of buffers. Every buffer is an `array<vec4<u32>>`: bit patterns survive, and four
 //! neighbours are one load wherever the index shows that they lie in one vector.
 
-use super::{Affine, Emitter, Val, flatten};
+use super::{Affine, Emitter, Val, XYZW, flatten};
 use crate::graph::{DType, NodeId};
 
 /// Where a value starts in its binding: a place in the table of offsets that belongs to the dispatch, or the beginning.
@@ -41,7 +41,7 @@ pub fn buffer_name(binding: usize) -> String {
 
 /// An entry of the table of offsets in generated code.
 pub fn offset_name(slot: usize) -> String {
-    format!("offsets.at[{}].{}", slot / 4, ["x", "y", "z", "w"][slot % 4])
+    format!("offsets.at[{}].{}", slot / 4, XYZW[slot % 4])
 }
 
 impl Emitter<'_> {
@@ -92,7 +92,7 @@ impl Emitter<'_> {
                         val
                     }
                 };
-                format!("{whole}.{}", ["x", "y", "z", "w"][lane.as_constant().unwrap_or(0)])
+                format!("{whole}.{}", XYZW[lane.as_constant().unwrap_or(0)])
             }
             _ => {
                 let (vector, lane) = self.div_rem(word, 4);
@@ -119,7 +119,7 @@ impl Emitter<'_> {
     /// Store values at consecutive words from `word` on. Statements go to the innermost open scope.
     pub fn store(&mut self, binding: usize, word: &Affine, vals: &[Val], dtype: DType) {
         let buffer = buffer_name(binding);
-        let level = self.scopes.len() - 1;
+        let level = self.level();
         let levels: Vec<_> = vals.iter().map(|v| v.level).chain(word.levels(&self.syms)).collect();
         let mut done = 0;
         while done < vals.len() {

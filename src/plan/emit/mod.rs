@@ -22,6 +22,9 @@ use crate::graph::{Node, NodeId};
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
+/// Components of a vector, in order.
+const XYZW: [&str; 4] = ["x", "y", "z", "w"];
+
 /// The name of a computed scalar, and the scope in which it is known.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Val {
@@ -68,9 +71,9 @@ pub struct Emitter<'a> {
     names: usize,
     /// Layers of a network that the kernel holds.
     arrays: Option<arrays::Arrays>,
-    /// States that are names, not memory; and whether an element was asked for that has none.
+    /// States that are known by names alone.
     states: HashSet<NodeId>,
-    /// Whether an element of a state was asked for at an index that is not a constant.
+    /// Whether an element of such a state was asked for that has no name: memory holds an older step's.
     pub escaped: bool,
     /// Floating-point operations written so far, loops counted with their length.
     pub flops: f64,

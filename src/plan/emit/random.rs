@@ -1,6 +1,6 @@
 //! Random nodes: Philox with counter (row, block of four components, step, stream).
 
-use super::{Affine, Emitter, Val, flatten, offset_name};
+use super::{Affine, Emitter, Val, XYZW, flatten, offset_name};
 use crate::graph::{Draw, Node, NormalMode};
 
 impl Emitter<'_> {
@@ -10,9 +10,9 @@ impl Emitter<'_> {
         let (block, lane) = self.div_rem(&component, 4);
         let box_muller = draw == Draw::Normal(NormalMode::BoxMuller);
         let four = self.block(node, &row, &block, box_muller);
-        let level = lane.level(&self.syms);
+        let levels = [lane.levels(&self.syms), vec![four.level]].concat();
         let word = match lane.as_constant() {
-            Some(c) => format!("{four}.{}", ["x", "y", "z", "w"][c & 3]),
+            Some(c) => format!("{four}.{}", XYZW[c & 3]),
             None => format!("{four}[{}]", self.wgsl(&lane)),
         };
         let expr = match draw {
@@ -20,7 +20,7 @@ impl Emitter<'_> {
             Draw::Normal(NormalMode::Exact) => format!("normal_exact({word})"),
             Draw::Bits | Draw::Normal(NormalMode::BoxMuller) => word,
         };
-        self.define_at(&expr, &[four.level, level])
+        self.define_at(&expr, &levels)
     }
 
     /// Four neighbouring draws at once: bits, or normals made from them.
