@@ -42,6 +42,7 @@ fn used() -> ergodic::Result<()> {
         line("immediates", yes(caps.immediates));
         line("timestamps", yes(caps.timestamps));
         line("16-bit storage", yes(caps.f16));
+        line("64-bit integers", yes(caps.int64));
         println!();
     }
     Ok(())

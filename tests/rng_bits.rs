@@ -11,7 +11,15 @@ use ergodic::random::RngKey;
 const WALKERS: u32 = 1 << 18;
 
 /// One draw of the shader library for walkers `0..WALKERS`: block and step of the counter, expression of four values.
-fn draw<T: Element>(gpu: &Gpu, key: RngKey, block: u32, step: u32, scalar: &str, expression: &str) -> Vec<T> {
+/// Where shaders have 64-bit integers the bits are made from those, too, and must not differ.
+fn draw<T: Element + PartialEq>(
+    gpu: &Gpu,
+    key: RngKey,
+    block: u32,
+    step: u32,
+    scalar: &str,
+    expression: &str,
+) -> Vec<T> {
     let text = format!(
         "#import lib/index
 #import lib/philox
@@ -27,8 +35,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     }}
 }}"
     );
-    let run = || {
-        let wgsl = preprocess("rng_bits", &text, &Defines::new())?;
+    let run = |wide: bool| {
+        let wgsl = preprocess("rng_bits", &text, &Defines::new().set("WIDE_MULTIPLY", wide))?;
         let words = [block, step, key.stream, key.seed[0], key.seed[1]];
         let p = Tensor::from_slice(gpu, "p", &[5], &words)?;
         let out = Tensor::from_slice(gpu, "out", &[WALKERS as usize, 4], &vec![T::zeroed(); 4 * WALKERS as usize])?;
@@ -36,7 +44,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
         dispatch(gpu, &source, &[&p, &out], u64::from(WALKERS))?;
         out.read::<T>()?.wait()
     };
-    run().unwrap_or_else(|error: ergodic::Error| panic!("{error}"))
+    let run = |wide| run(wide).unwrap_or_else(|error: ergodic::Error| panic!("{error}"));
+    let values = run(false);
+    if gpu.caps().int64 {
+        assert_eq!(mismatches(&values, &run(true)), 0, "products of 64 bits and of halves");
+    }
+    values
 }
 
 /// Keys, blocks and steps with few, many and mixed bits set.

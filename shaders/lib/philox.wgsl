@@ -4,24 +4,32 @@
 //   normal4(bits)             four words -> four standard normals, Box-Muller on (0, 1) and on (2, 3)
 //   normal_exact(r)           one word -> one standard normal, by integer arithmetic alone
 // Bits, uniform01 and normal_exact are equal on every device; normal4 agrees within a few ulp (compilers may or may not
-// contract a*b+c). No 64-bit integers, no built-in log, sin or cos: their error is the driver's choice.
+// contract a*b+c). No built-in log, sin or cos: their error is the driver's choice. 64-bit integers only with WIDE_MULTIPLY,
+// which needs the feature SHADER_INT64 and gives the same bits.
 // No tables: indexing a constant array by a varying value is slow on many drivers.
 // Source: Salmon et al., SC11 (Philox). Twins: random/philox.rs, random/normal.rs.
 
 const PHILOX_WEYL = vec2<u32>(0x9E3779B9u, 0xBB67AE85u);
 
-fn philox_round(c: vec4<u32>, key: vec2<u32>) -> vec4<u32> {
-    // High words of M * (c.x, c.z) by 16-bit halves; no partial sum passes 2^32.
-    let m = vec2<u32>(0xD2511F53u, 0xCD9E8D57u);
+// High words of (0xD2511F53, 0xCD9E8D57) * x.
+fn philox_high(x: vec2<u32>) -> vec2<u32> {
+#if WIDE_MULTIPLY
+    return vec2<u32>(u32((u64(x.x) * 0xD2511F53lu) >> 32u), u32((u64(x.y) * 0xCD9E8D57lu) >> 32u));
+#else
+    // By 16-bit halves; no partial sum passes 2^32.
     let m0 = vec2<u32>(0x1F53u, 0x8D57u);
     let m1 = vec2<u32>(0xD251u, 0xCD9Eu);
-    let x = c.xz;
     let x0 = x & vec2<u32>(0xFFFFu);
     let x1 = x >> vec2<u32>(16u);
     let p = m1 * x0 + ((m0 * x0) >> vec2<u32>(16u));
     let q = m0 * x1 + (p & vec2<u32>(0xFFFFu));
-    let hi = m1 * x1 + (p >> vec2<u32>(16u)) + (q >> vec2<u32>(16u));
-    let lo = m * x;
+    return m1 * x1 + (p >> vec2<u32>(16u)) + (q >> vec2<u32>(16u));
+#endif
+}
+
+fn philox_round(c: vec4<u32>, key: vec2<u32>) -> vec4<u32> {
+    let hi = philox_high(c.xz);
+    let lo = vec2<u32>(0xD2511F53u, 0xCD9E8D57u) * c.xz;
     return vec4<u32>(hi.y ^ c.y ^ key.x, lo.y, hi.x ^ c.w ^ key.y, lo.x);
 }
 

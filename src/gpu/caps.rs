@@ -9,6 +9,7 @@ const OPTIONAL: Features = Features::SUBGROUP
     .union(Features::IMMEDIATES)
     .union(Features::TIMESTAMP_QUERY)
     .union(Features::PIPELINE_CACHE)
+    .union(Features::SHADER_INT64)
     .union(Features::SHADER_F16);
 
 /// Limits, features and kind of a device. They are the device's, which may be less than its adapter's.
@@ -32,6 +33,8 @@ pub struct Caps {
     pub timestamps: bool,
     /// Whether 16-bit floats can be stored.
     pub f16: bool,
+    /// Whether shaders have 64-bit integers.
+    pub int64: bool,
 }
 
 impl Caps {
@@ -47,6 +50,7 @@ impl Caps {
             immediates: features.contains(Features::IMMEDIATES) && limits.max_immediate_size > 0,
             timestamps: features.contains(Features::TIMESTAMP_QUERY),
             f16: features.contains(Features::SHADER_F16),
+            int64: features.contains(Features::SHADER_INT64),
             features,
             limits,
         }
@@ -69,6 +73,7 @@ impl Caps {
             immediates: false,
             timestamps: false,
             f16: false,
+            int64: false,
         }
     }
 

@@ -210,10 +210,14 @@ mod tests {
 
     #[test]
     fn the_shader_library_is_valid_wgsl() {
-        for text in [include_str!("../../shaders/lib/math.wgsl"), include_str!("../../shaders/lib/philox.wgsl")] {
-            let module = naga::front::wgsl::parse_str(text).map_err(|e| e.emit_to_string(text));
+        use crate::gpu::shader::{Defines, preprocess};
+        let (none, int64) = (naga::valid::Capabilities::empty(), naga::valid::Capabilities::SHADER_INT64);
+        for (name, wide, caps) in [("math", false, none), ("philox", false, none), ("philox", true, int64)] {
+            let defines = Defines::new().set("WIDE_MULTIPLY", wide);
+            let text = preprocess(name, &format!("#import lib/{name}\n"), &defines);
+            let text = text.unwrap_or_else(|error| panic!("{error}"));
+            let module = naga::front::wgsl::parse_str(&text).map_err(|e| e.emit_to_string(&text));
             let module = module.unwrap_or_else(|message| panic!("{message}"));
-            let caps = naga::valid::Capabilities::empty();
             let checked = naga::valid::Validator::new(naga::valid::ValidationFlags::all(), caps).validate(&module);
             assert!(checked.is_ok(), "{checked:?}");
         }

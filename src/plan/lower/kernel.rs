@@ -49,9 +49,15 @@ pub(super) struct Frame {
     slots: Vec<Slot>,
     /// Words that this dispatch's text refers to by their place in this table.
     pub offsets: Vec<u32>,
+    /// Whether random bits come from products of 64 bits.
+    wide_multiply: bool,
 }
 
 impl Frame {
+    pub fn new(wide_multiply: bool) -> Self {
+        Frame { wide_multiply, ..Frame::default() }
+    }
+
     pub fn arena(&mut self) -> usize {
         self.position(|slot| *slot == Slot::Arena, Slot::Arena)
     }
@@ -147,7 +153,7 @@ impl Frame {
         }
         whole.push_str(&self.declarations(n_keys));
         whole.push_str(text);
-        let wgsl = preprocess(name, &whole, &Defines::new())?;
+        let wgsl = preprocess(name, &whole, &Defines::new().set("WIDE_MULTIPLY", self.wide_multiply))?;
         let binding = |slot: &Slot| match slot {
             Slot::Ring => Binding::Uniform { dynamic_offset: true, bytes: 8 },
             Slot::Session => Binding::Uniform { dynamic_offset: false, bytes: session_bytes(n_keys) as u32 },
