@@ -205,7 +205,7 @@ impl Gpu {
         &self.0.pool
     }
 
-    pub(super) fn pipelines(&self) -> &PipelineCache {
+    pub(super) fn pipeline_cache(&self) -> &PipelineCache {
         &self.0.pipelines
     }
 
