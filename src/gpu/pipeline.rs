@@ -1,6 +1,7 @@
 //! Kernels: text with declared bindings, compiled once.
 
 use super::device::Gpu;
+use super::disk::DiskCache;
 use super::health::lock;
 use super::reflect::Reflection;
 use crate::error::{Error, Result};
@@ -98,6 +99,9 @@ impl Gpu {
     pub fn pipelines(&self, sources: &[&KernelSource]) -> Result<Vec<Arc<Pipeline>>> {
         let missing = self.missing(sources);
         let made = side_by_side(missing.len(), |i| self.compile(missing[i]));
+        if let Some(disk) = self.disk().filter(|_| !missing.is_empty()) {
+            disk.save();
+        }
         let mut known = lock(&self.pipeline_cache().0);
         let (pipelines, stats) = &mut *known;
         for (source, made) in missing.iter().zip(made) {
@@ -166,7 +170,7 @@ impl Gpu {
                 module: &module,
                 entry_point: Some("main"),
                 compilation_options: Default::default(),
-                cache: None,
+                cache: self.disk().map(DiskCache::raw),
             });
             (raw, layout)
         };
