@@ -239,7 +239,7 @@ impl DeviceClock {
         self.staging.map_async(wgpu::MapMode::Read, .., |_| ());
         gpu.wait()?;
         let view = self.staging.get_mapped_range(..).map_err(|error| Error::Refused { message: error.to_string() })?;
-        let ticks: Vec<u64> = view.chunks_exact(8).map(|bytes| bytemuck::pod_read_unaligned(bytes)).collect();
+        let ticks: Vec<u64> = view.chunks_exact(8).map(bytemuck::pod_read_unaligned).collect();
         drop(view);
         self.staging.unmap();
         let shortest = ticks.chunks_exact(2).map(|pair| pair[1].saturating_sub(pair[0])).min().unwrap_or(0);
