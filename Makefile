@@ -1,6 +1,6 @@
 # Everything here is cargo and a shell script. On Windows and macOS cargo alone does.
 export PATH := $(PATH):$(HOME)/.cargo/bin
-.PHONY: help demo test bench lint doc vulkan rust
+.PHONY: help demo test bench growth lint doc vulkan rust
 .DEFAULT_GOAL := help
 
 help: ## List these targets
@@ -14,6 +14,9 @@ test: rust vulkan ## Run every test: unit, integration, documentation; examples 
 
 bench: rust vulkan ## Time the workloads against JAX on the same machine; ARGS='--scale small' for a smoke run
 	scripts/bench.sh $(ARGS)
+
+growth: rust vulkan ## Cost and memory against walkers, dimension, width and grid: a table and a picture in out/growth
+	cargo bench --locked --bench growth -- $(ARGS)
 
 lint: rust ## Formatting, clippy with and without default features, documentation; no warning passes
 	cargo fmt --check

@@ -100,6 +100,7 @@
 //! # Ok::<(), ergodic::Error>(())
 //! ```
 #![warn(missing_docs)]
+#![deny(unsafe_code)] // one exception: gpu/disk.rs
 
 pub mod autodiff;
 pub mod data;

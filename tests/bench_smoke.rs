@@ -1,5 +1,7 @@
-//! The workloads of `make bench` give right answers: the same code, at sizes of a second.
+//! The workloads of `make bench` give right answers, and the kernels of `cargo bench` run: the same code, at sizes of a second.
 
+#[path = "../benches/kernels/groups.rs"]
+mod groups;
 #[path = "../benches/workloads/suite/mod.rs"]
 mod suite;
 
@@ -55,4 +57,29 @@ fn peers_compute_from_the_same_numbers() {
     // What benches/peers/common.py gives for noise(4, 1) and noise(1, 7).
     assert_eq!(suite::noise(4, 1), [-0.984_469_7, 0.244_639_19, -0.940_450_8, -0.878_554]);
     assert_eq!(suite::noise(1, 7), [0.136_341_8]);
+}
+
+#[test]
+fn every_kernel_of_cargo_bench_runs_without_a_fault_and_its_numbers_are_finite() {
+    let gpu = common::gpu();
+    for group in groups::all() {
+        let kernels =
+            (group.build)(&gpu, groups::Scale::Tiny).unwrap_or_else(|error| panic!("{}: {error}", group.name));
+        assert!(!kernels.is_empty() && !group.unit.is_empty(), "{}", group.name);
+        for mut kernel in kernels {
+            let name = format!("{} {}", group.name, kernel.name);
+            let time = groups::seconds(&mut kernel.session, 65).unwrap_or_else(|error| panic!("{name}: {error}"));
+            kernel.session.check().unwrap_or_else(|error| panic!("{name}: {error}"));
+            assert!(kernel.units > 0.0 && time.as_secs_f64() > 0.0 && kernel.session.step() == 65, "{name}");
+            let written = |role| matches!(role, ergodic::plan::Role::State | ergodic::plan::Role::Output);
+            for decl in kernel.session.plan().tensors().iter().filter(|decl| written(decl.role)) {
+                let values = kernel.session.read::<f32>(&decl.name).and_then(|read| read.wait()).expect("numbers");
+                assert!(
+                    values.iter().all(|v| v.is_finite()) && values.iter().any(|v| *v != 0.0),
+                    "{name}: {}",
+                    decl.name
+                );
+            }
+        }
+    }
 }

@@ -24,7 +24,8 @@ fn arguments(preset: &str, out: &Path, sets: &[&str], more: &[&str]) -> Vec<Stri
     let config = file::find(format!("assets/presets/ebm_mixture/{preset}.ron")).display().to_string();
     let fixed = ["ebm_mixture".into(), "--config".into(), config, "--out".into(), out.display().to_string()];
     let set = sets.iter().flat_map(|set| ["--set".to_string(), set.to_string()]);
-    fixed.into_iter().chain(set).chain(more.iter().map(|s| s.to_string())).collect()
+    let fixed = fixed.into_iter().chain(["--cache", "off"].map(String::from));
+    fixed.chain(set).chain(more.iter().map(|s| s.to_string())).collect()
 }
 
 fn start(arguments: impl IntoIterator<Item = impl Into<std::ffi::OsString> + Clone>) -> Result<()> {

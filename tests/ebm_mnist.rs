@@ -30,7 +30,8 @@ const TINY: [&str; 9] = [
 const VARIABLE: &str = "ERGODIC_TEST_EBM_MNIST";
 
 fn arguments(out: &Path, more: &[&str]) -> Vec<String> {
-    let fixed = ["ebm_mnist", "--out"].map(String::from).into_iter().chain([out.display().to_string()]);
+    let fixed =
+        ["ebm_mnist", "--cache", "off", "--out"].map(String::from).into_iter().chain([out.display().to_string()]);
     let set = TINY.iter().flat_map(|set| ["--set".to_string(), set.to_string()]);
     fixed.chain(set).chain(more.iter().map(|s| s.to_string())).collect()
 }
@@ -184,6 +185,9 @@ fn a_run_leaves_its_numbers_and_pictures() {
     // Always saying 2 is right on 1032 of the 3000 unseen digits.
     let accuracy = metrics.get("classifier_accuracy").expect("set");
     assert!(accuracy > 0.6, "{accuracy}");
+    let seconds = |name: &str| metrics.get(name).expect("seconds");
+    assert!(0.0 < seconds("compile_s") && seconds("compile_s") < seconds("wall_s"));
+    assert!(0.0 < seconds("start_s") && seconds("start_s") < seconds("wall_s"));
     for file in ["walkers.png", "masses.png", "history.png", "history.csv", "config.ron", "plan.txt", "metrics.json"] {
         assert!(out.join(file).exists(), "{file}");
     }

@@ -102,8 +102,11 @@ pub fn run(gpu: &Gpu, mut run: Run, path: &Path, seed: u64) -> Result<()> {
     let mut history = run.history(&COLUMNS)?;
     let mut progress = Progress::new("quadratic", trainer.iteration(), path.steps);
     while trainer.iteration() < path.steps {
-        let look = (path.steps / 50).max(1);
-        trainer.run(look.min(path.steps - trainer.iteration()))?;
+        let look = (path.steps / 50).max(1).min(path.steps - trainer.iteration());
+        trainer.run(1)?;
+        trainer.theta()?; // a readback ends when everything before it has
+        run.stepped();
+        trainer.run(look - 1)?;
         let (k, found) = (trainer.iteration(), trainer.diagnostics()?);
         let exact = well.log_z(path.at(k).0) - well.log_z(path.omega.0);
         let (weighted, unweighted) = variances(&trainer, path.d)?;
@@ -116,6 +119,7 @@ pub fn run(gpu: &Gpu, mut run: Run, path: &Path, seed: u64) -> Result<()> {
             return Ok(());
         }
     }
+    run.metrics.set("compile_s", gpu.pipeline_stats().plan_time.as_secs_f64());
     let table = history.table()?;
     let column = |name: &str| table.column(name).unwrap_or_default();
     for name in COLUMNS {

@@ -178,10 +178,13 @@ pub fn run(gpu: &Gpu, mut run: Run, wells: &Wells, seed: u64) -> Result<()> {
     }
     let total = wells.train.iterations;
     let (mut progress, mut saved) = (Progress::new("ebm_mixture", step, total), Instant::now());
+    if step < total {
+        racers.iter_mut().try_for_each(|r| r.trainer.run(1).and_then(|()| r.trainer.theta()).map(drop))?;
+        run.stepped();
+    }
     while step < total {
-        let now = wells.look_every.clamp(1, total - step);
-        racers.iter_mut().try_for_each(|r| r.trainer.run(now))?;
-        step += now;
+        step += wells.look_every.clamp(1, total - step);
+        racers.iter_mut().try_for_each(|r| r.trainer.run(step - r.trainer.iteration()))?;
         progress.set(step, format_args!("{}", line(&mut history, step, &truth, &mut racers)?));
         let stop = run.interrupted();
         if stop || step == total || saved.elapsed() > Duration::from_secs(5) {
@@ -196,6 +199,7 @@ pub fn run(gpu: &Gpu, mut run: Run, wells: &Wells, seed: u64) -> Result<()> {
     }
     let table = history.table()?;
     record(&mut run, wells, &racers, &table);
+    run.metrics.set("compile_s", gpu.pipeline_stats().plan_time.as_secs_f64());
     progress.finish(format_args!("{} methods", racers.len()));
     pictures::write(&run, wells.mass_1, &truth, &racers, &table)?;
     let found = summary(&run, wells, &racers);

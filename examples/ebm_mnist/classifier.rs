@@ -19,11 +19,13 @@ pub struct Classifier {
     gpu: Gpu,
     mlp: Mlp,
     theta: Tensor,
+    training: Session,
     sessions: RefCell<HashMap<usize, Session>>,
 }
 
 impl Classifier {
-    /// Minimises the cross-entropy of the labels; every step draws a batch and noise anew, on the device.
+    /// Minimises the cross-entropy of the labels; every step draws a batch and noise anew, on the device. Returns when that is
+    /// submitted: the device works while the host compiles what comes next.
     pub fn train(gpu: &Gpu, target: &Target, config: &Config) -> Result<Self> {
         let (d, n, classes) = (target.d(), target.images.n(), target.digits.len());
         let sizes: Vec<_> = [d].into_iter().chain(config.classifier.hidden.iter().copied()).chain([classes]).collect();
@@ -50,8 +52,12 @@ impl Classifier {
         let plan = Plan::compile(gpu, &outputs, &CompileOptions::labelled("classifier step"))?;
         let mut session = Session::new(&plan, bindings)?;
         session.run(config.classifier.steps)?;
-        session.check()?;
-        Ok(Self { gpu: gpu.clone(), mlp, theta, sessions: RefCell::default() })
+        Ok(Self { gpu: gpu.clone(), mlp, theta, training: session, sessions: RefCell::default() })
+    }
+
+    /// Waits for the end of training, and says if it went wrong.
+    pub fn check(&self) -> Result<()> {
+        self.training.check()
     }
 
     /// The likeliest digit, as an index, of each row of `x [n, d]`.

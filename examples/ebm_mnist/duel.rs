@@ -10,7 +10,7 @@ use ergodic::graph::Graph;
 use ergodic::methods::ebm::{Diagnostics, Energy, Method, MlpEnergy, State, TrainConfig, Trainer, Values};
 use ergodic::plan::{Bindings, CompileOptions, Plan, Session};
 use ergodic::random::RngKey;
-use ergodic::report::{Checkpoint, Metrics};
+use ergodic::report::{Checkpoint, Metrics, Run};
 
 use super::classifier::Classifier;
 use super::config::Config;
@@ -91,8 +91,14 @@ impl<'a> Duel<'a> {
     }
 
     /// Both runs up to the next line of the history.
-    pub fn advance(&mut self) -> Result<()> {
+    pub fn advance(&mut self, run: &Run) -> Result<()> {
         let iterations = self.config.report_every.min(self.iterations() - self.iteration());
+        self.advance_by(iterations.min(1))?;
+        run.stepped();
+        self.advance_by(iterations.saturating_sub(1))
+    }
+
+    fn advance_by(&mut self, iterations: u64) -> Result<()> {
         for side in &mut self.sides {
             let started = Instant::now();
             side.trainer.run(iterations)?;

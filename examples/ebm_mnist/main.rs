@@ -56,6 +56,7 @@ pub fn run(args: &Args) -> Result<Option<Metrics>> {
 
     let classifier = Classifier::train(&gpu, &target, &preset)?;
     let mut duel = Duel::new(&gpu, &target, &preset)?;
+    classifier.check()?;
     file::write_atomic(run.path("plan.txt"), duel.plan_report().as_bytes())?;
     if let Some(checkpoint) = run.resumed() {
         duel.restore(checkpoint)?;
@@ -72,6 +73,7 @@ pub fn run(args: &Args) -> Result<Option<Metrics>> {
     run.metrics.set("explained_variance", target.explained());
     let table = history.table()?;
     let found = duel.finish(&gpu, &target, &table, &mut run.metrics)?;
+    run.metrics.set("compile_s", gpu.pipeline_stats().plan_time.as_secs_f64());
     pictures::draw(&run, &target, &duel, &table)?;
     run.finish(&format!("{found}; classifier right on {:.1} % of unseen digits", 100.0 * score)).map(Some)
 }
@@ -87,7 +89,7 @@ fn train(run: &Run, duel: &mut Duel<'_>, classifier: &Classifier) -> Result<Hist
     }
     let mut saved = Instant::now();
     while duel.iteration() < total {
-        duel.advance()?;
+        duel.advance(run)?;
         history.append(duel.iteration(), &duel.look(classifier)?)?;
         progress.set(duel.iteration(), format_args!("{}", duel.figures()));
         let stop = run.interrupted();

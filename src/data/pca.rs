@@ -94,13 +94,20 @@ impl Pca {
 
     /// Coordinates `[n, k]` of rows `[n, p]`; a last row that is not whole is left out.
     pub fn encode(&self, x: &[f32]) -> Vec<f32> {
-        let project = |row: &[f32], v: &[f64]| -> f64 {
-            let terms = row.iter().zip(&self.mean).zip(v);
-            terms.map(|((x, m), v)| (f64::from(*x) - m) * v).sum()
-        };
-        let coordinate =
-            |row| self.components.chunks_exact(self.p()).map(move |v| (project(row, v) / self.scale) as f32);
-        x.chunks_exact(self.p()).flat_map(coordinate).collect()
+        // One pixel at a time for all components: each sum keeps its order, and the sums do not wait for their own additions.
+        let (p, k) = (self.p(), self.k);
+        let by_value: Vec<f64> = (0..p * k).map(|i| self.components[i % k * p + i / k]).collect();
+        let mut z = Vec::with_capacity(x.len() / p * k);
+        let mut sums = vec![0.0f64; k];
+        for row in x.chunks_exact(p) {
+            sums.fill(0.0);
+            for ((x, m), v) in row.iter().zip(&self.mean).zip(by_value.chunks_exact(k)) {
+                let centred = f64::from(*x) - m;
+                sums.iter_mut().zip(v).for_each(|(sum, v)| *sum += centred * v);
+            }
+            z.extend(sums.iter().map(|sum| (sum / self.scale) as f32));
+        }
+        z
     }
 
     /// Rows `[n, p]` at coordinates `[n, k]`; a last row that is not whole is left out.

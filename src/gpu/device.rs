@@ -1,13 +1,15 @@
 //! The device handle.
 
 use super::caps::Caps;
+use super::disk::DiskCache;
 use super::health::{self, Health};
 use super::options::{self, GpuOptions};
 use super::pipeline::PipelineCache;
 use super::pool::{MemoryReport, Pool};
 use crate::error::{Error, Result};
 use std::fmt;
-use std::sync::Arc;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
 
 /// Who submits work and waits for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +34,15 @@ struct Inner {
     health: Arc<Health>,
     pool: Arc<Pool>,
     pipelines: PipelineCache,
+    disk: OnceLock<DiskCache>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if let Some(disk) = self.disk.get() {
+            disk.save();
+        }
+    }
 }
 
 impl Gpu {
@@ -69,6 +80,9 @@ impl Gpu {
         if let Some(inner) = Arc::get_mut(&mut gpu.0) {
             inner.caps.tier = options.tier;
         }
+        if let Some(folder) = &options.pipeline_cache {
+            gpu.keep_pipelines(folder);
+        }
         Ok(gpu)
     }
 
@@ -91,7 +105,27 @@ impl Gpu {
     ) -> Gpu {
         let caps = Caps::of(&info, device.features(), device.limits());
         let pool = Arc::new(Pool::new(budget, caps.limits.max_buffer_size));
-        Gpu(Arc::new(Inner { device, queue, info, caps, poll, health, pool, pipelines: PipelineCache::default() }))
+        let (pipelines, disk) = (PipelineCache::default(), OnceLock::new());
+        Gpu(Arc::new(Inner { device, queue, info, caps, poll, health, pool, pipelines, disk }))
+    }
+
+    /// Keep what the driver compiles in a file of this folder, and start from what is there: kernels compiled from now on use
+    /// it. Call it once, before the first plan; on a device of our own [`GpuOptions::pipeline_cache`] does.
+    ///
+    /// The file is named by the adapter, and is written after a plan that compiled something and when the last handle goes. It
+    /// never fails a run: a file that is damaged or of another driver is passed over, one that cannot be written is not, and
+    /// the log says so. Returns whether there is such a cache: it needs Vulkan and `Features::PIPELINE_CACHE`, which the
+    /// native tier asks for and a host may. Several processes may share a folder; the file is that of the last to write.
+    pub fn keep_pipelines(&self, folder: impl AsRef<Path>) -> bool {
+        let open = || DiskCache::open(&self.0.device, &self.0.info, folder.as_ref());
+        if self.0.disk.get().is_none() {
+            match self.scoped("pipeline cache", 0, |_| open()) {
+                Ok(Some(disk)) => drop(self.0.disk.set(disk)),
+                Ok(None) => {}
+                Err(error) => log::warn!("no pipeline cache: {error}"),
+            }
+        }
+        self.0.disk.get().is_some()
     }
 
     /// The wgpu device.
@@ -205,8 +239,12 @@ impl Gpu {
         &self.0.pool
     }
 
-    pub(super) fn pipelines(&self) -> &PipelineCache {
+    pub(super) fn pipeline_cache(&self) -> &PipelineCache {
         &self.0.pipelines
+    }
+
+    pub(super) fn disk(&self) -> Option<&DiskCache> {
+        self.0.disk.get()
     }
 
     /// Runs `make`; a complaint of the device becomes an error about `name`.

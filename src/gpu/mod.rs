@@ -13,7 +13,7 @@
 //!
 //! Layout: [`options`](GpuOptions) what to ask for, [`caps`](Caps) what was got, `device` the handle, `health` errors
 //! that no call returned, `pool` and `tensor` memory, `readback` the way back, [`shader`] the preprocessor, `pipeline`
-//! validation and cache, `grid` workgroup counts, `fault` what kernels complain of.
+//! validation and cache, `disk` what drivers keep between processes, `grid` workgroup counts, `fault` what kernels complain of.
 //!
 //! ```
 //! use ergodic::gpu::{Gpu, GpuOptions, Tensor};
@@ -25,6 +25,7 @@
 
 mod caps;
 mod device;
+mod disk;
 mod fault;
 mod grid;
 mod health;
@@ -40,6 +41,8 @@ pub use caps::Caps;
 pub use device::{Gpu, PollMode};
 pub use fault::FaultWord;
 pub use grid::grid;
+#[cfg(feature = "report")]
+pub(crate) use options::cache_folder;
 pub use options::{AdapterChoice, GpuOptions, Tier, adapters};
 pub use pipeline::{Binding, KernelSource, Pipeline, PipelineStats};
 pub use pool::MemoryReport;

@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use std::fmt;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 /// Which adapter to open.
@@ -91,11 +92,15 @@ pub struct GpuOptions {
     pub tier: Tier,
     /// Bytes that tensors, staging copies and pooled buffers may take together; no bound but the device's if `None`.
     pub memory_budget: Option<u64>,
+    /// A folder in which the driver's compiled kernels are kept for the next process, see [`Gpu::keep_pipelines`](super::Gpu::keep_pipelines);
+    /// nothing is written if `None`.
+    pub pipeline_cache: Option<PathBuf>,
 }
 
 impl GpuOptions {
-    /// The defaults, with `ERGODIC_ADAPTER` (`best`, `software` or a part of a name) and `ERGODIC_TIER` (`native` or
-    /// `portable`) from the environment where they are set.
+    /// The defaults, with `ERGODIC_ADAPTER` (`best`, `software` or a part of a name), `ERGODIC_TIER` (`native` or
+    /// `portable`) and `ERGODIC_CACHE` (a folder for [`pipeline_cache`](Self::pipeline_cache), or `off`) from the environment
+    /// where they are set.
     ///
     /// # Errors
     /// [`Error::Invalid`] for another tier.
@@ -106,8 +111,15 @@ impl GpuOptions {
             adapter: AdapterChoice::parse(&var("ERGODIC_ADAPTER")),
             tier: if tier.is_empty() { Tier::default() } else { tier.parse()? },
             memory_budget: None,
+            pipeline_cache: cache_folder(&var("ERGODIC_CACHE")),
         })
     }
+}
+
+/// A folder by name; `None` for nothing and for `off`.
+pub(crate) fn cache_folder(text: &str) -> Option<PathBuf> {
+    let text = text.trim();
+    (!text.is_empty() && text != "off").then(|| text.into())
 }
 
 /// All adapters of this machine, in the order in which [`AdapterChoice::Best`] prefers them.

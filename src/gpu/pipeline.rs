@@ -1,13 +1,15 @@
 //! Kernels: text with declared bindings, compiled once.
 
 use super::device::Gpu;
+use super::disk::DiskCache;
 use super::health::lock;
 use super::reflect::Reflection;
 use crate::error::{Error, Result};
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// One entry of a kernel's only bind group. Its index is its place in the list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -58,6 +60,9 @@ pub struct PipelineStats {
     pub hits: u64,
     /// Compiled.
     pub misses: u64,
+    /// Wall time in which callers waited for [`Plan::compile`](crate::plan::Plan::compile), from graph to pipelines. A driver
+    /// may put off a part of its own work until a kernel's first dispatch, and that part is not in it.
+    pub plan_time: Duration,
 }
 
 /// Keyed by the whole source, so that no two texts can be taken for each other.
@@ -71,7 +76,7 @@ impl Gpu {
     /// [`Error::Shader`] and [`Error::LimitExceeded`] as [`KernelSource::reflect`] gives them, [`Error::Shader`] if the
     /// driver's compiler refuses, [`Error::DeviceLost`].
     pub fn pipeline(&self, source: &KernelSource) -> Result<Arc<Pipeline>> {
-        let cache = &self.pipelines().0;
+        let cache = &self.pipeline_cache().0;
         {
             let (pipelines, stats) = &mut *lock(cache);
             if let Some(found) = pipelines.get(source) {
@@ -86,9 +91,47 @@ impl Gpu {
         Ok(pipelines.entry(source.clone()).or_insert(made).clone())
     }
 
+    /// Compiled kernels for all of these, in order. Those that were not asked for before are compiled side by side, by as many
+    /// threads as the machine has cores, and the calling one is among them.
+    ///
+    /// # Errors
+    /// Those of [`pipeline`](Self::pipeline), of the first source in order that has one.
+    pub fn pipelines(&self, sources: &[&KernelSource]) -> Result<Vec<Arc<Pipeline>>> {
+        let missing = self.missing(sources);
+        let made = side_by_side(missing.len(), |i| self.compile(missing[i]));
+        if let Some(disk) = self.disk().filter(|_| !missing.is_empty()) {
+            disk.save();
+        }
+        let mut known = lock(&self.pipeline_cache().0);
+        let (pipelines, stats) = &mut *known;
+        for (source, made) in missing.iter().zip(made) {
+            pipelines.entry((*source).clone()).or_insert(Arc::new(made?));
+            stats.misses += 1;
+        }
+        stats.hits += (sources.len() - missing.len()) as u64;
+        // The map holds every source by now: a lookup that fails would be a source that changed its hash.
+        Ok(sources.iter().filter_map(|source| pipelines.get(*source)).cloned().collect())
+    }
+
+    /// Sources without a pipeline, each once, in order.
+    fn missing<'s>(&self, sources: &[&'s KernelSource]) -> Vec<&'s KernelSource> {
+        let known = lock(&self.pipeline_cache().0);
+        let mut seen = HashSet::new();
+        sources.iter().copied().filter(|source| !known.0.contains_key(*source) && seen.insert(*source)).collect()
+    }
+
+    /// Runs `compile` and adds its wall time to [`PipelineStats::plan_time`].
+    pub(crate) fn timed<R>(&self, compile: impl FnOnce() -> R) -> R {
+        // A browser has no `Instant`.
+        let started = (!cfg!(target_arch = "wasm32")).then(std::time::Instant::now);
+        let made = compile();
+        lock(&self.pipeline_cache().0).1.plan_time += started.map_or(Duration::ZERO, |started| started.elapsed());
+        made
+    }
+
     /// How the pipeline cache did so far.
     pub fn pipeline_stats(&self) -> PipelineStats {
-        lock(&self.pipelines().0).1
+        lock(&self.pipeline_cache().0).1
     }
 
     /// A bind group for a kernel, with one resource per declared binding.
@@ -127,7 +170,7 @@ impl Gpu {
                 module: &module,
                 entry_point: Some("main"),
                 compilation_options: Default::default(),
-                cache: None,
+                cache: self.disk().map(DiskCache::raw),
             });
             (raw, layout)
         };
@@ -137,6 +180,44 @@ impl Gpu {
         })?;
         Ok(Pipeline { raw, layout, reflection, name: source.name.clone(), entries: entries.len() })
     }
+}
+
+/// Stack of a thread that compiles: what a main thread has on Linux, because parsers of shaders recurse.
+#[cfg(not(target_arch = "wasm32"))]
+const STACK_BYTES: usize = 8 << 20;
+
+/// `make(0)` to `make(n - 1)` on all cores. Indices are taken in order and none is taken after an error, so all before an
+/// error are there: the first error in the list is the same in every run.
+#[cfg(not(target_arch = "wasm32"))]
+fn side_by_side<T: Send + Sync>(n: usize, make: impl Fn(usize) -> Result<T> + Sync) -> Vec<Result<T>> {
+    use std::sync::OnceLock;
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+    let made: Vec<OnceLock<Result<T>>> = (0..n).map(|_| OnceLock::new()).collect();
+    let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let work = || {
+        while !failed.load(Ordering::Relaxed) {
+            let i = next.fetch_add(1, Ordering::Relaxed);
+            let Some(place) = made.get(i) else { break };
+            let result = make(i);
+            failed.fetch_or(result.is_err(), Ordering::Relaxed);
+            let _ = place.set(result);
+        }
+    };
+    let helpers = std::thread::available_parallelism().map_or(0, |cores| cores.get().min(n).saturating_sub(1));
+    std::thread::scope(|scope| {
+        for _ in 0..helpers {
+            // Without a thread the work is done by those that there are.
+            let _ = std::thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, work);
+        }
+        work();
+    });
+    made.into_iter().filter_map(OnceLock::into_inner).collect()
+}
+
+/// A browser has one thread, and its devices stay on it.
+#[cfg(target_arch = "wasm32")]
+fn side_by_side<T>(n: usize, make: impl Fn(usize) -> Result<T>) -> Vec<Result<T>> {
+    (0..n).map(make).collect()
 }
 
 impl Binding {
@@ -160,4 +241,32 @@ impl Binding {
 fn for_target(wgsl: &str) -> String {
     let enable = cfg!(target_arch = "wasm32") && wgsl.contains("subgroup");
     format!("{}{wgsl}", if enable { "enable subgroups;\n" } else { "" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn work_side_by_side_comes_back_in_order() {
+        for n in [0, 1, 2, 97] {
+            let squares: Vec<usize> = side_by_side(n, |i| Ok(i * i)).into_iter().map(Result::unwrap).collect();
+            assert_eq!(squares, (0..n).map(|i| i * i).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn the_first_error_is_the_one_of_the_lowest_index_and_nothing_before_it_is_left_out() {
+        let fail = |i: usize| Error::Refused { message: i.to_string() };
+        for _ in 0..50 {
+            // The first of two failures takes the longer.
+            let made = side_by_side(40, |i| {
+                std::thread::sleep(Duration::from_micros(if i == 7 { 300 } else { 10 }));
+                if i == 7 || i == 8 { Err(fail(i)) } else { Ok(i) }
+            });
+            let first = made.iter().position(Result::is_err).unwrap();
+            assert_eq!(first, 7);
+            assert_eq!(made[first].as_ref().unwrap_err().to_string(), fail(7).to_string());
+        }
+    }
 }

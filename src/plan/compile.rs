@@ -56,6 +56,10 @@ impl Plan {
     /// into one binding; [`Error::LimitExceeded`] if a kernel needs more bindings than the device has;
     /// [`Error::Shader`] if a driver refuses a kernel.
     pub fn compile(gpu: &Gpu, outputs: &[(&str, Var<'_>)], options: &CompileOptions) -> Result<Plan> {
+        gpu.timed(|| Self::build(gpu, outputs, options))
+    }
+
+    fn build(gpu: &Gpu, outputs: &[(&str, Var<'_>)], options: &CompileOptions) -> Result<Plan> {
         let Some((_, first)) = outputs.first() else {
             return Err(Error::Invalid { what: "number of outputs", got: "0".into(), want: "at least 1" });
         };
@@ -78,7 +82,7 @@ impl Plan {
             let (name, hint) = ("intermediate values".into(), "use fewer walkers, or split them over sessions".into());
             return Err(Error::BindingTooLarge { name, needed, limit, hint });
         }
-        let pipelines = lowered.dispatches.iter().map(|d| gpu.pipeline(&d.source)).collect::<Result<_>>()?;
+        let pipelines = gpu.pipelines(&lowered.dispatches.iter().map(|d| &d.source).collect::<Vec<_>>())?;
         let inner = Inner {
             gpu: gpu.clone(),
             label: if options.label.is_empty() { "plan".into() } else { options.label.clone() },

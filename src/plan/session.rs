@@ -151,14 +151,24 @@ impl Session {
     }
 
     fn encode_step(&self, pass: &mut wgpu::ComputePass<'_>, entry: u64) {
-        let offset = self.ring_stride * entry as u32;
-        let kernels = self.plan.dispatches().iter().zip(self.plan.pipelines()).zip(&self.groups);
-        for ((dispatch, pipeline), group) in kernels {
-            let [x, y, z] = dispatch.grid;
-            pass.set_pipeline(&pipeline.raw);
-            pass.set_bind_group(0, group, &[offset]);
-            pass.dispatch_workgroups(x, y, z);
+        for dispatch in 0..self.groups.len() {
+            self.encode_dispatch(pass, dispatch, entry);
         }
+    }
+
+    /// One launch. Entry `j` of the ring is step `j` from here, and of a kernel that loops so many steps.
+    pub(super) fn encode_dispatch(&self, pass: &mut wgpu::ComputePass<'_>, dispatch: usize, entry: u64) {
+        let [x, y, z] = self.plan.dispatches()[dispatch].grid;
+        pass.set_pipeline(&self.plan.pipelines()[dispatch].raw);
+        pass.set_bind_group(0, &self.groups[dispatch], &[self.ring_stride * entry as u32]);
+        pass.dispatch_workgroups(x, y, z);
+    }
+
+    /// Everything that kernels write and a later run may read: intermediate values are not among them.
+    pub(super) fn written(&self) -> Vec<&Tensor> {
+        let decls = self.plan.tensors().iter().zip(&self.tensors);
+        let written = decls.filter(|(decl, _)| decl.role != Role::Input).map(|(_, tensor)| tensor);
+        written.chain([self.fault.tensor()]).collect()
     }
 
     /// Record `steps` steps and submit them. Does not wait.

@@ -1,13 +1,14 @@
 //! The command line that all examples share.
 
 use std::path::PathBuf;
+use std::time::Instant;
 
 use clap::{CommandFactory, FromArgMatches, Parser};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::Result;
 use crate::data::file;
-use crate::gpu::{AdapterChoice, GpuOptions, Tier};
+use crate::gpu::{AdapterChoice, GpuOptions, Tier, cache_folder};
 use crate::report::Preset;
 
 /// Flags of an example.
@@ -29,6 +30,10 @@ pub struct Args {
     /// How much of the adapter to use: `native`, all, or `portable`, what every device has [default: ERGODIC_TIER, else native]
     #[arg(long, value_name = "native|portable")]
     pub tier: Option<Tier>,
+    /// Where the driver's compiled kernels are kept for the next run, or `off` [default: ERGODIC_CACHE, else `ergodic` in
+    /// the user's cache folder]
+    #[arg(long, value_name = "DIR|off")]
+    pub cache: Option<String>,
     /// Go on from the checkpoint in DIR, if there is one
     #[arg(long)]
     pub resume: bool,
@@ -37,6 +42,9 @@ pub struct Args {
     pub set: Vec<String>,
     #[arg(skip)]
     name: String,
+    /// When the command line was read: a run's time counts from here.
+    #[arg(skip = Instant::now())]
+    pub(super) started: Instant,
 }
 
 impl Args {
@@ -66,7 +74,8 @@ impl Args {
         &self.name
     }
 
-    /// The adapter and tier that the flags ask for, else the environment ([`GpuOptions::from_env`]).
+    /// The adapter, tier and cache that the flags ask for, else the environment ([`GpuOptions::from_env`]), else the user's cache
+    /// folder: `ergodic` under `XDG_CACHE_HOME` or `~/.cache`, `~/Library/Caches` on macOS, `%LOCALAPPDATA%` on Windows.
     ///
     /// # Errors
     /// [`Error::Invalid`](crate::Error::Invalid) for a tier in the environment that is none.
@@ -76,6 +85,11 @@ impl Args {
             options.adapter = AdapterChoice::parse(adapter);
         }
         options.tier = self.tier.unwrap_or(options.tier);
+        options.pipeline_cache = match &self.cache {
+            Some(folder) => cache_folder(folder),
+            None if std::env::var_os("ERGODIC_CACHE").is_some() => options.pipeline_cache,
+            None => user_cache(|name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)),
+        };
         Ok(options)
     }
 
@@ -93,5 +107,43 @@ impl Args {
         let seed = self.seed.map(|seed| format!("seed={seed}"));
         let overrides: Vec<String> = self.set.iter().cloned().chain(seed).collect();
         Preset::load(self.config.clone().unwrap_or_else(default), &overrides)
+    }
+}
+
+/// `ergodic` in the folder that this system has for what can be made again; `None` without a home.
+fn user_cache(var: impl Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
+    let folder = if cfg!(windows) {
+        var("LOCALAPPDATA")
+    } else if cfg!(target_os = "macos") {
+        var("HOME").map(|home| home.join("Library/Caches"))
+    } else {
+        // Freedesktop asks that a relative path be ignored.
+        var("XDG_CACHE_HOME").filter(|path| path.is_absolute()).or_else(|| var("HOME").map(|home| home.join(".cache")))
+    };
+    folder.map(|folder| folder.join("ergodic"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(all(unix, not(target_os = "macos")))]
+    fn the_cache_lies_where_freedesktop_says() {
+        let of = |pairs: &[(&str, &str)]| {
+            user_cache(|name| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| PathBuf::from(value)))
+        };
+        assert_eq!(of(&[("HOME", "/home/ada")]), Some("/home/ada/.cache/ergodic".into()));
+        assert_eq!(of(&[("HOME", "/home/ada"), ("XDG_CACHE_HOME", "/tmp/c")]), Some("/tmp/c/ergodic".into()));
+        assert_eq!(of(&[("HOME", "/home/ada"), ("XDG_CACHE_HOME", "c")]), Some("/home/ada/.cache/ergodic".into()));
+        assert_eq!(of(&[]), None);
+    }
+
+    #[test]
+    fn a_flag_names_the_cache_or_turns_it_off() {
+        let options =
+            |cache: &str| Args::parse_from("demo", "", ["demo", "--cache", cache]).unwrap().gpu_options().unwrap();
+        assert_eq!(options("off").pipeline_cache, None);
+        assert_eq!(options("some/where").pipeline_cache, Some("some/where".into()));
     }
 }

@@ -1,5 +1,6 @@
 //! One run of an example: its folder, what it leaves there, and how it goes on after a kill.
 
+use std::cell::OnceCell;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -29,6 +30,7 @@ pub struct Run {
     config_hash: String,
     resumed: Option<Checkpoint>,
     started: Instant,
+    stepped: OnceCell<f64>,
 }
 
 impl Run {
@@ -44,7 +46,8 @@ impl Run {
             folder: args.out_dir(),
             config_hash: hash(&config),
             resumed: None,
-            started: Instant::now(),
+            started: args.started,
+            stepped: OnceCell::new(),
         };
         file::create_dir(&run.folder)?;
         let path = run.checkpoint_path();
@@ -105,6 +108,11 @@ impl Run {
         }
     }
 
+    /// Says that a step is done, its results on the host. The first call is the end of the start: `start_s` in `metrics.json`.
+    pub fn stepped(&self) {
+        self.stepped.get_or_init(|| self.started.elapsed().as_secs_f64());
+    }
+
     /// Whether Ctrl-C was pressed (or the process was asked to end): write a checkpoint and call [`Run::stop`].
     ///
     /// A second Ctrl-C ends the process at once; every file is still whole then.
@@ -121,11 +129,16 @@ impl Run {
         );
     }
 
-    /// Writes `metrics.json` (adding `wall_s`, seconds since [`Run::start`]) and prints what was found and where the files are.
+    /// Writes `metrics.json` and prints what was found and where the files are.
+    ///
+    /// It adds seconds since the command line was read: `start_s` up to the first [`Run::stepped`], `wall_s` in all.
     ///
     /// # Errors
     /// [`Error::Io`] naming the file.
     pub fn finish(mut self, found: &str) -> Result<Metrics> {
+        if let Some(seconds) = self.stepped.get() {
+            self.metrics.set("start_s", *seconds);
+        }
         self.metrics.set("wall_s", self.started.elapsed().as_secs_f64());
         self.metrics.write(self.path("metrics.json"))?;
         // A closed pipe is no reason to fail: everything is on the disk.

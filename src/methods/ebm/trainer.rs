@@ -153,10 +153,13 @@ impl Trainer {
         if matches!(config.method, Method::Pcd { start: Start::Model, .. }) {
             bind = bind.tensor("pool", &tensor("pool", &[config.walkers, d], &x[..config.walkers * d])?);
         }
-        let mut first = Session::new(&compile(gpu, "ebm start", problem, initial)?, bind.clone())?;
+        // Both before the device is waited for: it may still be busy with what was submitted earlier.
+        let start_plan = compile(gpu, "ebm start", problem, initial)?;
+        let plan = compile(gpu, "ebm iteration", problem, iteration)?;
+        let mut first = Session::new(&start_plan, bind.clone())?;
         first.run(1)?;
         first.check().or_else(|fault| Err(at_the_start(fault, &first, config.walkers)?))?;
-        let session = Session::new(&compile(gpu, "ebm iteration", problem, iteration)?, bind.clone())?;
+        let session = Session::new(&plan, bind.clone())?;
         let (config, log_z_start, anchor) = (config.clone(), start.log_z, Anchor::default());
         let mut made = Trainer { config, session, bindings: bind, anchor, data: None, n_dims: d, log_z_start };
         made.anchor.set(&made.session)?;

@@ -1,0 +1,112 @@
+//! Compilation: pipelines are built side by side, and that changes nothing else.
+
+mod common;
+
+use ergodic::autodiff::grad;
+use ergodic::gpu::{Gpu, KernelSource, Tensor};
+use ergodic::graph::{DType, Graph};
+use ergodic::nn::{Activation, Mlp};
+use ergodic::plan::{Bindings, CompileOptions, Plan, Products, Session};
+use ergodic::random::RngKey;
+use ergodic::{Error, Result};
+
+const ROWS: usize = 67;
+
+/// Gradient of a loss by the parameters of a network, in a dozen kernels.
+fn network(gpu: &Gpu) -> Result<(Plan, Mlp)> {
+    let mlp = Mlp::new(&[5, 17, 13, 1], Activation::Silu)?;
+    let g = Graph::new();
+    let (theta, x) = (g.input("theta", [mlp.layout().len()]), g.input("x", [ROWS, 5]));
+    let loss = mlp.apply(theta, x)?.square().mean_all();
+    let options = CompileOptions { products: Products::Tiled, ..CompileOptions::default() };
+    Ok((Plan::compile(gpu, &[("gradient", grad(loss, theta)?)], &options)?, mlp))
+}
+
+fn gradient(plan: &Plan, mlp: &Mlp) -> Result<Vec<f32>> {
+    let gpu = plan.gpu();
+    let theta = Tensor::from_slice(gpu, "theta", &[mlp.layout().len()], &mlp.init(RngKey::new(1)))?;
+    let mut x = vec![0.0; ROWS * 5];
+    RngKey::new(2).fill_normal(0, 5, &mut x);
+    let x = Tensor::from_slice(gpu, "x", &[ROWS, 5], &x)?;
+    let mut session = Session::new(plan, Bindings::new().tensor("theta", &theta).tensor("x", &x))?;
+    session.run(1)?;
+    session.check()?;
+    session.read("gradient")?.wait()
+}
+
+#[test]
+fn pipelines_built_side_by_side_give_the_plan_and_the_bits_of_those_built_one_by_one() -> Result<()> {
+    let (one_by_one, at_once) = (common::fresh(|_| ()), common::fresh(|_| ()));
+    let (plan, _) = network(&at_once)?;
+    let sources: Vec<KernelSource> = plan.dispatches().iter().map(|d| d.source.clone()).collect();
+    assert!(sources.len() > 5, "{} kernels", sources.len());
+    for source in &sources {
+        one_by_one.pipeline(source)?;
+    }
+    let before = one_by_one.pipeline_stats();
+    let (same, mlp) = network(&one_by_one)?;
+    let after = one_by_one.pipeline_stats();
+    assert_eq!((after.misses, after.hits - before.hits), (before.misses, sources.len() as u64), "all were there");
+    assert_eq!(plan.hash(), same.hash());
+    let (want, got) = (gradient(&same, &mlp)?, gradient(&plan, &mlp)?);
+    assert!(want.iter().any(|v| *v != 0.0) && want.iter().all(|v| v.is_finite()));
+    assert_eq!(bits(&want), bits(&got));
+    Ok(())
+}
+
+fn bits(values: &[f32]) -> Vec<u32> {
+    values.iter().map(|v| v.to_bits()).collect()
+}
+
+#[test]
+fn each_text_is_compiled_once_however_often_a_plan_uses_it() -> Result<()> {
+    let gpu = common::fresh(|_| ());
+    let source = |factor: u32| common::kernel("scale", doubling(factor), &[ergodic::gpu::Binding::ReadWrite]);
+    let (two, three) = (source(2), source(3));
+    let made = gpu.pipelines(&[&two, &three, &two, &two])?;
+    assert_eq!((gpu.pipeline_stats().misses, gpu.pipeline_stats().hits), (2, 2));
+    let same = |i: usize, j: usize| std::sync::Arc::ptr_eq(&made[i], &made[j]);
+    assert!(made.len() == 4 && same(0, 2) && same(0, 3) && !same(0, 1));
+    Ok(())
+}
+
+#[test]
+fn of_several_kernels_that_are_wrong_the_first_is_reported_each_time() {
+    let gpu = common::fresh(|_| ());
+    let good: Vec<_> =
+        (0..8).map(|i| common::kernel("good", doubling(i), &[ergodic::gpu::Binding::ReadWrite])).collect();
+    let bad = |name: &str| common::kernel(name, "fn", &[]);
+    let (first, second) = (bad("first"), bad("second"));
+    let mut sources: Vec<_> = good.iter().collect();
+    sources.insert(3, &first);
+    sources.insert(4, &second);
+    for _ in 0..20 {
+        match gpu.pipelines(&sources) {
+            Err(Error::Shader { kernel, .. }) => assert_eq!(kernel, "first"),
+            other => panic!("{:?}", other.map(|made| made.len())),
+        }
+    }
+}
+
+#[test]
+fn the_time_of_compiling_plans_adds_up() -> Result<()> {
+    let gpu = common::fresh(|_| ());
+    let started = std::time::Instant::now();
+    let _ = network(&gpu)?;
+    let once = gpu.pipeline_stats().plan_time;
+    let _ = network(&gpu)?;
+    let twice = gpu.pipeline_stats().plan_time;
+    assert!(once > std::time::Duration::ZERO && twice > once && twice <= started.elapsed(), "{once:?} {twice:?}");
+    let g = Graph::new();
+    let _ = g.input("x", [1]).cast(DType::U32);
+    assert_eq!(gpu.pipeline_stats().plan_time, twice, "a graph alone compiles nothing");
+    Ok(())
+}
+
+fn doubling(factor: u32) -> String {
+    format!(
+        "@group(0) @binding(0) var<storage, read_write> x: array<f32>;\n\
+         @compute @workgroup_size(64)\n\
+         fn main(@builtin(global_invocation_id) id: vec3<u32>) {{ x[id.x] = f32({factor}u) * x[id.x]; }}\n"
+    )
+}
