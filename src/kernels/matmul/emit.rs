@@ -166,10 +166,16 @@ fn terms(out: &mut String, s: &MatmulSpec, rows: usize, cols: usize, n_k: usize)
         }
     }
     load_b(out, s, cols, n_k);
-    for (kk, v) in (0..n_k).flat_map(|kk| (0..cols / 4).map(move |v| (kk, v))) {
-        // Spread out where it is used: a few registers instead of a tile's worth of them.
-        line!(out, "        let w{kk}_{v} = {};", weight(s, cols, kk, v));
-        for r in 0..rows {
+    // What does not fit into registers goes to memory and back for every term, unless all terms of a sum follow each other;
+    // small tiles stay in registers, and compile faster with each weight spread out once, where it is used.
+    let by_sum = rows * cols > 128;
+    let order: Vec<_> = match by_sum {
+        true => (0..cols / 4).map(|v| (0..n_k, v)).collect(),
+        false => (0..n_k).flat_map(|kk| (0..cols / 4).map(move |v| (kk..kk + 1, v))).collect(),
+    };
+    for (terms, v) in order {
+        terms.clone().for_each(|kk| line!(out, "        let w{kk}_{v} = {};", weight(s, cols, kk, v)));
+        for (r, kk) in (0..rows).flat_map(|r| terms.clone().map(move |kk| (r, kk))) {
             let x = match s.a {
                 Layout::Rows => format!("x{r}.{}", XYZW[kk]),
                 Layout::Cols => format!("x{}_{kk}.{}", r / 4, XYZW[r % 4]),
