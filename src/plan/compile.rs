@@ -4,6 +4,7 @@ use super::lower::{Dispatch, KeyPath, Lowered, TensorDecl, lower, spec, windowed
 use super::partition::{Partition, Partitioner};
 use super::products::{Products, RowProducts};
 use super::report::Report;
+use super::stencils::{Passes, Search, Stencils};
 use crate::error::{Error, Result};
 use crate::gpu::{Caps, Gpu, Pipeline};
 use crate::graph::{DType, Node, NodeId, Op, Var};
@@ -20,6 +21,8 @@ pub struct CompileOptions {
     pub label: String,
     /// How products of small matrices are computed.
     pub products: Products,
+    /// How chains of stencils are computed.
+    pub stencils: Stencils,
 }
 
 impl CompileOptions {
@@ -72,7 +75,7 @@ impl Plan {
         let order = graph.reachable(&ids);
         let named: Vec<_> = outputs.iter().zip(&ids).map(|((name, _), &id)| (name.to_string(), id)).collect();
         let caps = gpu.caps();
-        let (lowered, cuts) = kernels(&nodes, &order, &named, caps, options.products)?;
+        let (lowered, cuts) = kernels(&nodes, &order, &named, caps, options)?;
         let (needed, limit) = (lowered.arena_words as u64 * DType::BYTES, caps.limits.max_storage_buffer_binding_size);
         if needed > limit {
             let (name, hint) = ("intermediate values".into(), "use fewer walkers, or split them over sessions".into());
@@ -147,7 +150,7 @@ fn kernels(
     order: &[NodeId],
     outputs: &[(String, NodeId)],
     caps: &Caps,
-    products: Products,
+    options: &CompileOptions,
 ) -> Result<(Lowered, Vec<(String, &'static str)>)> {
     let ids: Vec<_> = outputs.iter().map(|(_, id)| *id).collect();
     let input = |name: &str| order.iter().find(|id| is_input(&nodes[id.index()], name)).copied();
@@ -159,16 +162,20 @@ fn kernels(
         _ if caps.is_software() => 4.0,
         _ => 64.0,
     };
+    let states = outputs.iter().filter_map(|(name, id)| Some((*id, input(name)?))).collect();
+    // The arena and the fault word take two bindings of a kernel.
+    let max_tensors = (caps.storage_bindings() as usize).saturating_sub(2);
+    let search = Search { nodes, order, outputs: &ids, states: &states, max_tensors };
     let part = Partitioner {
         nodes,
         order,
         outputs: &ids,
-        states: &outputs.iter().filter_map(|(name, id)| Some((*id, input(name)?))).collect(),
-        // The arena and the fault word take two bindings of a kernel.
-        max_tensors: (caps.storage_bindings() as usize).saturating_sub(2),
+        states: &states,
+        max_tensors,
         epilogue_flops: &epilogue_flops,
         split_k: &split_k,
-        products: &RowProducts::choose(nodes, order, caps, products),
+        products: &RowProducts::choose(nodes, order, caps, options.products),
+        passes: &Passes::choose(&search, caps, options.stencils),
         windowed: &windowed(nodes, order, caps),
     };
     let partition = part.run();

@@ -3,7 +3,8 @@
 //! Compiling goes through four steps, each a file or two that can be read alone:
 //!
 //! 1. `classify`: which operations can stand inside any kernel, and which need one of their own; `products`: which
-//!    products of small matrices are computed by the rows that use them, `layers`: in which loops;
+//!    products of small matrices are computed by the rows that use them, `layers`: in which loops; `stencils`: which steps
+//!    of a field are one pass over memory;
 //! 2. `partition`: which values lie in memory; `schedule`: which kernel computes each of them;
 //! 3. `emit`: scalar WGSL for any element of any node;
 //! 4. `lower`: bindings, memory layout, and the whole text of every kernel.
@@ -25,9 +26,11 @@ mod products;
 mod report;
 mod schedule;
 mod session;
+mod stencils;
 
 pub use compile::{CompileOptions, Plan};
 pub use lower::{Dispatch, KeyPath, Role, Slot, TensorDecl};
 pub use products::Products;
 pub use report::Report;
 pub use session::{Bindings, Session};
+pub use stencils::Stencils;
