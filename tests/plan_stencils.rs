@@ -111,3 +111,37 @@ fn planes_of_any_size_and_boundary() {
         }
     }
 }
+
+/// The state after runs of these lengths, and what one plan step means.
+fn after(plan: &Plan, shape: &[usize], runs: &[u64]) -> Vec<f32> {
+    let u = Tensor::from_slice(plan.gpu(), "u", shape, &noise(shape.iter().product(), 3)).unwrap();
+    let mut session = Session::new(plan, Bindings::new().tensor("u", &u).scalar("rate", 0.05)).unwrap();
+    runs.iter().for_each(|&steps| session.run(steps).unwrap());
+    session.check().unwrap();
+    assert_eq!(session.step(), runs.iter().sum::<u64>());
+    u.read::<f32>().unwrap().wait().unwrap()
+}
+
+#[test]
+fn runs_of_a_step_equal_one_long_run_and_single_steps_bit_for_bit() {
+    for (tier, gpu) in common::gpus() {
+        for (shape, taps) in
+            [(&[37, 131][..], plane(1)), (&[2, 60, 64], plane(1)), (&[3, 256], line(1)), (&[211], line(2))]
+        {
+            for boundary in BOUNDARIES {
+                let g = Graph::new();
+                let u = g.input("u", shape);
+                let outputs = [("u", u.stencil(&taps, boundary) + (u - u * u * u) * g.input("rate", []))];
+                let (plan, single) =
+                    (compile(&gpu, &outputs, Stencils::Auto), compile(&gpu, &outputs, Stencils::Single));
+                let together = plan.report().steps_together();
+                assert!(!gpu.caps().is_software() || together >= 4, "{tier} {shape:?}: {}", plan.report());
+                let total = 2 * together + 7;
+                let long = after(&plan, shape, &[total]);
+                assert_eq!(long, after(&plan, shape, &[1, together, 3, total - together - 4]), "{tier} {shape:?}");
+                assert_eq!(long, after(&plan, shape, &vec![1; total as usize]), "{tier} {shape:?}");
+                assert_eq!(long, after(&single, shape, &[total]), "{tier} {shape:?} {boundary:?}");
+            }
+        }
+    }
+}

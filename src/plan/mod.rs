@@ -20,6 +20,7 @@ mod classify;
 mod compile;
 mod emit;
 mod layers;
+mod leap;
 mod lower;
 mod partition;
 mod products;

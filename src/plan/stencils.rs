@@ -29,6 +29,8 @@ pub(super) struct Passes {
     pub list: Vec<Pass>,
     /// The pass that computes a node.
     of: HashMap<NodeId, usize>,
+    /// Levels of the whole graph and of the best pass, if only one kind of field has stencils.
+    pub depth: Option<(usize, usize)>,
     /// Why there is none, although there are stencils.
     pub reason: Option<&'static str>,
 }
@@ -77,12 +79,15 @@ impl Passes {
         }
         let lanes = caps.subgroups.filter(|(low, high)| low == high && *low > 1).map(|(size, _)| size as usize);
         let whole = Positions::find(search, &families, &|_| usize::MAX);
+        let depths = families.keys().map(|shape| (shape.clone(), whole.depth(search, shape, lanes)));
+        let depths: BTreeMap<_, _> = depths.collect();
         let mut deepest: BTreeMap<Shape, usize> =
-            families.keys().map(|shape| (shape.clone(), whole.depth(search, shape, lanes))).collect();
+            depths.iter().map(|(shape, depth)| (shape.clone(), depth.in_pass())).collect();
+        let only = depths.values().next().filter(|_| depths.len() == 1);
         loop {
             let places = Positions::find(search, &families, &|shape| deepest[shape]);
             match places.passes(search, lanes) {
-                Ok(passes) => return passes,
+                Ok(passes) => return Passes { depth: only.map(|depth| (depth.all, depth.best)), ..passes },
                 Err(shape) if deepest[&shape] > 1 => {
                     deepest.entry(shape).and_modify(|depth: &mut usize| *depth = depth.div_ceil(2));
                 }
@@ -99,11 +104,6 @@ impl Passes {
     /// The pass that stores this node.
     pub fn stored_by(&self, id: NodeId) -> Option<usize> {
         self.of(id).filter(|&p| self.list[p].roots.contains(&id))
-    }
-
-    /// Whether it is computed inside a pass and never lies in memory.
-    pub fn is_inside(&self, id: NodeId) -> bool {
-        self.of(id).is_some() && self.stored_by(id).is_none()
     }
 
     /// The nodes in an order in which all that a pass reads comes before the first node that it stores.
@@ -251,7 +251,7 @@ impl<'a> Positions<'a> {
     }
 
     /// Levels that passes of this shape should have, if all could be in one.
-    fn depth(&self, search: &Search<'_>, shape: &Shape, lanes: Option<usize>) -> usize {
+    fn depth(&self, search: &Search<'_>, shape: &Shape, lanes: Option<usize>) -> Depth {
         let members = || self.members.iter().filter(|&&id| search.node(id).shape == *shape);
         let all = members().map(|id| self.at[id].1).max().unwrap_or(0).max(1);
         let reach = members().map(|&id| reach_of(search.node(id))).reduce(|a, b| [a[0].max(b[0]), a[1].max(b[1])]);
@@ -259,13 +259,7 @@ impl<'a> Positions<'a> {
         let plane = self.families[shape];
         let reach = reach.map_or([0, 0], |[y, x]| if plane { [y, x] } else { [x, 0] });
         let best = Tile::levels(field(shape, plane), Work { flops: flops / all as f64, reach }, lanes).max(1);
-        let mut passes = all.div_ceil(best);
-        // A field cannot be stepped in place: after an even number of passes it is back in its tensor.
-        let is_state = members().any(|id| search.states.contains_key(id));
-        if is_state && all > 1 {
-            passes = passes.next_multiple_of(2);
-        }
-        all.div_ceil(passes)
+        Depth { all, best, is_state: members().any(|id| search.states.contains_key(id)) }
     }
 
     /// The passes; or the shape whose passes are too much for one kernel.
@@ -312,6 +306,25 @@ impl<'a> Positions<'a> {
     fn is_read_outside(&self, search: &Search<'_>, id: NodeId, members: &[NodeId]) -> bool {
         let reads = |other: &&NodeId| search.node(**other).args.contains(&id);
         search.order.iter().filter(reads).any(|other| members.binary_search(other).is_err())
+    }
+}
+
+/// Levels of the stencils of one kind of field.
+struct Depth {
+    /// If all were in one pass.
+    all: usize,
+    /// Of the best pass.
+    best: usize,
+    /// Whether the field is a state.
+    is_state: bool,
+}
+
+impl Depth {
+    /// Most levels in a pass, so that all passes have about as many.
+    fn in_pass(&self) -> usize {
+        // A field cannot be stepped in place: after an even number of passes it is back in its tensor.
+        let even = if self.is_state && self.all > 1 { 2 } else { 1 };
+        self.all.div_ceil(self.all.div_ceil(self.best).next_multiple_of(even))
     }
 }
 
