@@ -54,11 +54,11 @@ pub struct Tile {
 /// vector operations a lane [measured, lavapipe 22.3: 0.7 ns, 1.2 ns and 0.1 ns, where a multiplication takes 0.03 ns].
 const COST: (f64, f64, f64) = (24.0, 40.0, 4.0);
 /// Operations written out in one kernel: 1200 take a driver 0.3 s to compile, and twice as many three times as long.
-const TEXT: f64 = 1300.0;
+const TEXT: f64 = 1800.0;
 /// Tiles, counted in subgroups, that keep a few cores busy.
 const TILES: usize = 32;
 /// Most levels in one pass.
-const DEEPEST: usize = 16;
+const DEEPEST: usize = 32;
 
 impl Tile {
     /// The best tiles for this work; `None` if its text is too long or its halo leaves nothing.

@@ -41,9 +41,10 @@ pub(super) fn lengths(part: &Partitioner<'_>) -> std::result::Result<Vec<usize>,
     if part.states.is_empty() || !part.states.keys().all(ends) {
         return Err("its states are not all what passes of stencils end with");
     }
-    match 2 * best / all {
-        0 | 1 => Err("a step is a chain itself"),
-        long => Ok([long, long / SHORTER].into_iter().filter(|&steps| steps > 1).collect()),
+    // Two passes, so that the field is back in its tensor; powers of two, so that the shorter leap divides the longer one.
+    match (2 * best / all).checked_ilog2() {
+        None | Some(0) => Err("a step is a chain itself"),
+        Some(log) => Ok([1 << log, (1 << log) / SHORTER].into_iter().filter(|&steps| steps > 1).collect()),
     }
 }
 

@@ -232,15 +232,25 @@ impl<'a> Positions<'a> {
         (pass, level)
     }
 
-    /// Passes compute what leads to an output without leaving the field; element-wise work on the way to something else
-    /// belongs to what reads it.
+    /// Passes compute what leads to an output or to a later pass's stencil without leaving the field. Element-wise work
+    /// after the last stencil that leads to something else belongs to what reads it.
     fn find_members(&mut self, search: &Search<'_>) {
         let mut wanted: BTreeSet<NodeId> = search.outputs.iter().copied().collect();
+        let mut ends = wanted.clone();
         for &id in search.order.iter().rev() {
-            if wanted.contains(&id) && self.is_candidate(search, id) {
-                wanted.extend(search.node(id).args.iter().filter(|&&arg| self.is_candidate(search, arg)));
-                if self.at[&id].1 > 0 {
-                    self.members.insert(id);
+            if !wanted.contains(&id) || !self.is_candidate(search, id) {
+                continue;
+            }
+            let (node, at) = (search.node(id), self.at[&id]);
+            let inside = at.1 > 0 && ends.contains(&id);
+            if inside {
+                self.members.insert(id);
+            }
+            for &arg in node.args.iter().filter(|&&arg| self.is_candidate(search, arg)) {
+                wanted.insert(arg);
+                let together = inside && self.at[&arg].0 == at.0 && self.at[&arg].1 > 0;
+                if together || matches!(node.op, Op::Stencil { .. }) {
+                    ends.insert(arg);
                 }
             }
         }
@@ -289,7 +299,7 @@ impl<'a> Positions<'a> {
         let is_stored = |id: &&NodeId| search.outputs.contains(id) || self.is_read_outside(search, **id, members);
         let roots: Vec<NodeId> = members.iter().filter(is_stored).copied().collect();
         let plane = self.families[shape];
-        let trace = Trace { search, members, at: &self.at, plane };
+        let trace = Trace { search, members, all: self, plane };
         let levels = trace.levels(&roots);
         if trace.tensors(&roots) > search.max_tensors {
             return None;
@@ -332,7 +342,7 @@ impl Depth {
 struct Trace<'a> {
     search: &'a Search<'a>,
     members: &'a [NodeId],
-    at: &'a HashMap<NodeId, (usize, usize)>,
+    all: &'a Positions<'a>,
     plane: bool,
 }
 
@@ -342,7 +352,12 @@ impl Trace<'_> {
     }
 
     fn level(&self, id: NodeId) -> usize {
-        if self.is_member(id) { self.at[&id].1 } else { 0 }
+        if self.is_member(id) { self.all.at[&id].1 } else { 0 }
+    }
+
+    /// Whether an earlier pass has computed it.
+    fn is_stored(&self, id: NodeId) -> bool {
+        self.all.members.contains(&id) && !self.is_member(id)
     }
 
     fn levels(&self, roots: &[NodeId]) -> Vec<Level> {
@@ -381,7 +396,7 @@ impl Trace<'_> {
                 let [along, across] = if self.plane { [y, x] } else { [x, 0] };
                 level.reach = [level.reach[0].max(along), level.reach[1].max(across)];
                 below.insert(node.args[0]);
-            } else if is_elementwise(&node.op) && (self.is_member(at) || self.at[&at].1 == 0) {
+            } else if is_elementwise(&node.op) && !self.is_stored(at) {
                 stack.extend(&node.args);
             } else {
                 let scalar = matches!(node.op, Op::Broadcast) && self.search.node(node.args[0]).shape.is_empty();
@@ -400,8 +415,8 @@ impl Trace<'_> {
             let node = self.search.node(at);
             match &node.op {
                 Op::Input(_) => drop(bound.insert(at)),
-                _ if self.is_member(at) || self.at[&at].1 == 0 => stack.extend(&node.args),
-                _ => drop(bound.insert(at)),
+                _ if self.is_stored(at) => drop(bound.insert(at)),
+                _ => stack.extend(&node.args),
             }
         }
         let stored = roots.iter().filter(|id| self.search.outputs.contains(id));
