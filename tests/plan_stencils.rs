@@ -5,8 +5,9 @@ mod common;
 mod compare;
 
 use compare::{assert_plan_close, both_by, noise};
+use ergodic::autodiff::grad;
 use ergodic::gpu::{Gpu, Tensor};
-use ergodic::graph::{Boundary, Graph, Tap, Var};
+use ergodic::graph::{Boundary, DType, Graph, Tap, Var};
 use ergodic::plan::{Bindings, CompileOptions, Plan, Session, Stencils};
 
 const EPS: f64 = f32::EPSILON as f64;
@@ -70,6 +71,10 @@ fn reacts(u: Var<'_>) -> Var<'_> {
     (u - u * u * u) * 0.05
 }
 
+fn stepped<'g>(u: Var<'g>, taps: &[Tap], boundary: Boundary) -> Var<'g> {
+    u.stencil(taps, boundary) + reacts(u)
+}
+
 #[test]
 fn lines_of_any_length_and_boundary() {
     for boundary in BOUNDARIES {
@@ -78,7 +83,7 @@ fn lines_of_any_length_and_boundary() {
                 let apart = n > 2 * radius as usize;
                 check_bits(&format!("{n} cells, radius {radius}, {boundary:?}"), steps, apart, |g| {
                     let u = g.input("u", [n]);
-                    vec![("u", (0..steps).fold(u, |u, _| u.stencil(&line(radius), boundary) + reacts(u)))]
+                    vec![("v", (0..steps).fold(u, |u, _| stepped(u, &line(radius), boundary)))]
                 });
             }
         }
@@ -91,7 +96,7 @@ fn batches_of_lines() {
         for shape in [&[3, 68][..], &[2, 3, 128], &[37, 101], &[1, 1000]] {
             check(&format!("{shape:?}, {boundary:?}"), 6, |g| {
                 let u = g.input("u", shape);
-                vec![("v", (0..6).fold(u, |u, _| u.stencil(&line(1), boundary) + reacts(u)))]
+                vec![("v", (0..6).fold(u, |u, _| stepped(u, &line(1), boundary)))]
             });
         }
     }
@@ -105,7 +110,7 @@ fn planes_of_any_size_and_boundary() {
                 let apart = shape.iter().rev().take(2).all(|&n| n > 2 * radius as usize);
                 check_bits(&format!("{shape:?}, radius {radius}, {steps} steps, {boundary:?}"), steps, apart, |g| {
                     let u = g.input("u", shape);
-                    vec![("u", (0..steps).fold(u, |u, _| u.stencil(&plane(radius), boundary) + reacts(u)))]
+                    vec![("v", (0..steps).fold(u, |u, _| stepped(u, &plane(radius), boundary)))]
                 });
             }
         }
@@ -143,5 +148,160 @@ fn runs_of_a_step_equal_one_long_run_and_single_steps_bit_for_bit() {
                 assert_eq!(long, after(&single, shape, &[total]), "{tier} {shape:?} {boundary:?}");
             }
         }
+    }
+}
+
+#[test]
+fn fields_that_do_not_step_may_enter() {
+    for boundary in BOUNDARIES {
+        for shape in [&[41, 97][..], &[2, 24, 64]] {
+            check(&format!("sources of {shape:?}, {boundary:?}"), 3, |g| {
+                let u = g.input("u", shape);
+                let (across, along) =
+                    (g.input("across", &shape[shape.len() - 1..]), g.input("along", [shape[shape.len() - 2], 1]));
+                let source = (g.input("source", shape) * 0.3).sin();
+                let place = g.iota(shape.len() - 1, shape).cast(DType::F32) * 1e-3;
+                let (across, along) = (across.broadcast_to(shape), along.broadcast_to(shape));
+                let added = source * g.input("rate", []) * 0.1;
+                let step = (0..3)
+                    .fold(u, |u, _| u.stencil(&plane(1), boundary) * (across * 0.1 + 0.9) + added + along * place);
+                vec![("u", step)]
+            });
+        }
+        check(&format!("a line between walls, {boundary:?}"), 4, |g| {
+            let (u, wall) = (g.input("u", [3, 130]), g.input("wall", [3, 130]));
+            let inner = (0..4).fold(u * 0.5, |u, _| wall.lt(0.0).select(u.stencil(&line(1), boundary), wall * 0.5));
+            vec![("v", inner)]
+        });
+    }
+}
+
+#[test]
+fn systems_of_fields_step_together() {
+    for shape in [&[150][..], &[19, 70]] {
+        let taps = if shape.len() == 1 { line(1) } else { plane(1) };
+        // Two species that react, both diffuse; the second output keeps what a step before the last had.
+        check(&format!("two species on {shape:?}"), 5, |g| {
+            let (mut u, mut v) = (g.input("u", shape), g.input("v", shape));
+            let mut before = u;
+            for _ in 0..4 {
+                let reaction = u * v * v * 0.1;
+                before = u;
+                (u, v) =
+                    (u.stencil(&taps, Boundary::Zero) - reaction, v.stencil(&taps, Boundary::Zero) * 0.5 + reaction);
+            }
+            vec![("u", u), ("v", v), ("before", before * 2.0)]
+        });
+        // Leapfrog: the step before the last is read where it is, and only there.
+        check(&format!("a wave on {shape:?}"), 20, |g| {
+            let (mut now, mut before) = (g.input("now", shape), g.input("before", shape));
+            for _ in 0..5 {
+                (now, before) = (now.stencil(&taps, Boundary::Periodic) + now * 0.4 - before * 0.5, now);
+            }
+            vec![("now", now), ("before", before)]
+        });
+    }
+}
+
+#[test]
+fn what_is_read_on_the_way_is_stored() {
+    check("means between steps", 6, |g| {
+        let u = g.input("u", [23, 90]);
+        let middle = stepped(stepped(u, &plane(1), Boundary::Periodic), &plane(1), Boundary::Periodic);
+        // The mean needs the whole field, so the pass ends there.
+        let centred = middle - middle.mean_all().broadcast_to([23, 90]);
+        let last = stepped(stepped(centred, &plane(1), Boundary::Periodic), &plane(1), Boundary::Periodic);
+        vec![
+            ("u", last),
+            ("middle", middle),
+            ("energy", last.square().mean(1)),
+            ("shifted", last.slice([0, 3], [23, 37]).exp()),
+        ]
+    });
+    check("two boundaries", 4, |g| {
+        let u = g.input("u", [1, 77]);
+        let order = [Boundary::Periodic, Boundary::Zero, Boundary::Zero, Boundary::Periodic];
+        vec![("u", order.iter().fold(u, |u, &boundary| stepped(u, &line(1), boundary)))]
+    });
+    check("noise in every cell", 8, |g| {
+        let (u, key) = (g.input("u", [21, 66]), g.key("noise"));
+        let noise = |k| key.fold_in(k).normal([21, 66]) * 0.1;
+        vec![("u", (1..3).fold(u, |u, k| u.stencil(&plane(1), Boundary::Periodic) + noise(k)))]
+    });
+    check("a gradient through a chain", 40, |g| {
+        let u = g.input("u", [18, 68]);
+        let last = (0..3).fold(u, |u, _| stepped(u, &plane(1), Boundary::Zero));
+        vec![("grad", grad(last.square().sum_all() * 0.5, u).unwrap())]
+    });
+}
+
+#[test]
+fn more_tiles_than_a_grid_has_groups_along_one_axis() {
+    check_bits("70000 planes", 2, true, |g| {
+        let u = g.input("u", [70_000, 5, 13]);
+        vec![("u", (0..2).fold(u, |u, _| stepped(u, &plane(1), Boundary::Periodic)))]
+    });
+}
+
+#[test]
+fn what_no_pass_takes_is_computed_as_it_was_and_the_report_says_why() {
+    for (tier, gpu) in common::gpus() {
+        let software = gpu.caps().is_software();
+        let said = |g: &Graph, what: &str, outputs: &[(&str, Var<'_>)], taken: bool, note: &str| {
+            let plan = compile(&gpu, outputs, Stencils::Auto);
+            let report = plan.report().to_string();
+            assert_eq!(software && taken, !passes(&plan).is_empty(), "{what} on {tier}: {report}");
+            assert!(!software || report.contains(note), "{what} on {tier}: {report}");
+            assert_plan_close(what, &plan, g, outputs, 64.0 * EPS);
+        };
+        let g = Graph::new();
+        let cube = [Tap::new([0, 0, 0], 0.5), Tap::new([1, 0, 0], 0.2), Tap::new([0, 0, -1], 0.2)];
+        let (u, rows) = (g.input("u", [5, 6, 70]), g.input("rows", [90, 20]));
+        said(&g, "three axes", &[("u", u.stencil(&cube, Boundary::Periodic))], false, "plan");
+        said(&g, "rows in scalars", &[("rows", rows.stencil(&line(1), Boundary::Periodic))], false, "loops over steps");
+        let v = g.input("v", [20, 70]);
+        let noisy = v.stencil(&plane(1), Boundary::Zero) + g.key("k").normal([20, 70]) * 0.1;
+        said(&g, "noise", &[("v", noisy)], true, "one by one: it depends on the number of the step");
+        let many = (0..8).map(|i| g.input(&format!("c{i}"), [20, 70])).fold(v, |sum, c| sum + c);
+        let few = gpu.caps().storage_bindings() < 12;
+        if !few {
+            said(
+                &g,
+                "eight sources",
+                &[("v", many.stencil(&plane(1), Boundary::Zero) + many)],
+                true,
+                "steps of a run together",
+            );
+        }
+        let chain = (0..40).fold(v, |v, _| v.stencil(&plane(1), Boundary::Zero));
+        said(&g, "a long chain", &[("v", chain)], true, "one by one: a step is a chain itself");
+        let plan = compile(&gpu, &[("v", v.stencil(&plane(1), Boundary::Zero))], Stencils::Single);
+        assert_eq!(plan.report().steps_together(), 1);
+        assert!(plan.report().to_string().contains("stencils are computed one at a time: it was asked for"));
+    }
+}
+
+#[test] // the control: were a cell of the halo wrong, the comparison would tell
+fn one_more_step_is_not_the_same() {
+    for (_, gpu) in common::gpus() {
+        let g = Graph::new();
+        let u = g.input("u", [33, 80]);
+        let of = |steps: usize| [("u", (0..steps).fold(u, |u, _| u.stencil(&plane(1), Boundary::Periodic)))];
+        let after = |steps| both_by(&compile(&gpu, &of(steps), Stencils::Auto), &g, &of(steps)).unwrap().remove(0).0;
+        let apart = after(4).iter().zip(after(5)).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+        assert!(apart > 1e3 * 16.0 * EPS * 5.0, "{apart}");
+    }
+}
+
+#[test]
+fn dear_sources_are_computed_once_for_all_steps() {
+    for (tier, gpu) in common::gpus() {
+        let g = Graph::new();
+        let (u, source) = (g.input("u", [40, 72]), g.input("source", [40, 72]).sin() * 0.1);
+        let chain = (0..4).fold(u, |u, _| u.stencil(&plane(1), Boundary::Periodic) + source);
+        let plan = compile(&gpu, &[("v", chain)], Stencils::Auto);
+        let said = plan.report().to_string().contains("mul [40, 72]: the same in several steps");
+        assert_eq!(said, gpu.caps().is_software(), "{tier}: {}", plan.report());
+        assert_plan_close(tier, &plan, &g, &[("v", chain)], 64.0 * EPS);
     }
 }

@@ -142,7 +142,7 @@ impl Partitioner<'_> {
         for &id in self.outputs.iter().filter(|&&id| !self.is_input(id)) {
             cut.insert(id, "an output");
         }
-        self.passes.cut(&mut cut);
+        self.passes.cut(self, &mut cut);
         self.products.cut(self, &mut cut);
         cut
     }
@@ -317,7 +317,7 @@ impl Partitioner<'_> {
     }
 
     /// Cost of one element, with everything inlined into it.
-    fn cost(&self, id: NodeId, cut: &Cuts) -> f64 {
+    pub fn cost(&self, id: NodeId, cut: &Cuts) -> f64 {
         let mut seen = HashSet::new();
         let mut stack = vec![id];
         let mut total = 0.0;

@@ -6,7 +6,7 @@
 //! stay in registers (`lower/stream.rs`), and only the results of the pass, its *roots*, are stored.
 
 use super::classify::{flops, is_elementwise};
-use super::partition::Cuts;
+use super::partition::{Cuts, Partitioner};
 use crate::gpu::Caps;
 use crate::graph::{Boundary, Node, NodeId, Op, Shape, Tap};
 use crate::kernels::stencil::{Field, Tile, Work};
@@ -22,6 +22,9 @@ pub enum Stencils {
     /// One stencil at a time, each inside the kernel that stores its result.
     Single,
 }
+
+/// Cost, in flops, above which a value that several steps need is stored: reading it costs a software adapter as much.
+const STORED: f64 = 12.0;
 
 /// All passes of a plan.
 #[derive(Default)]
@@ -59,6 +62,8 @@ pub(super) struct Level {
     pub stencils: BTreeSet<NodeId>,
     /// How far they reach along and across the field.
     pub reach: [usize; 2],
+    /// Element-wise work that no pass computes, for which its own asks.
+    pub outside: BTreeSet<NodeId>,
     /// Whether what it computes depends on the cell otherwise than through held values.
     pub placed: bool,
 }
@@ -130,9 +135,17 @@ impl Passes {
     }
 
     /// Stores what passes end with.
-    pub fn cut(&self, cut: &mut Cuts) {
+    pub fn cut(&self, part: &Partitioner<'_>, cut: &mut Cuts) {
         for &root in self.list.iter().flat_map(|pass| &pass.roots) {
             cut.entry(root).or_insert("the end of a pass of stencils");
+        }
+        let mut asked: BTreeMap<NodeId, usize> = BTreeMap::new();
+        let levels = self.list.iter().flat_map(|pass| &pass.levels);
+        levels.flat_map(|level| &level.outside).for_each(|&id| *asked.entry(id).or_default() += 1);
+        for (id, _) in asked.into_iter().filter(|(_, levels)| *levels > 1) {
+            if self.of(id).is_none() && part.cost(id, cut) >= STORED {
+                cut.entry(id).or_insert("the same in several steps");
+            }
         }
     }
 }
@@ -397,6 +410,8 @@ impl Trace<'_> {
                 level.reach = [level.reach[0].max(along), level.reach[1].max(across)];
                 below.insert(node.args[0]);
             } else if is_elementwise(&node.op) && !self.is_stored(at) {
+                let asks = |&&arg: &&NodeId| !self.is_member(arg) && is_elementwise(&self.search.node(arg).op);
+                level.outside.extend(node.args.iter().filter(asks).filter(|_| self.is_member(at)));
                 stack.extend(&node.args);
             } else {
                 let scalar = matches!(node.op, Op::Broadcast) && self.search.node(node.args[0]).shape.is_empty();
@@ -415,7 +430,8 @@ impl Trace<'_> {
             let node = self.search.node(at);
             match &node.op {
                 Op::Input(_) => drop(bound.insert(at)),
-                _ if self.is_stored(at) => drop(bound.insert(at)),
+                // The results of other passes lie in the arena, unless the user wants them.
+                _ if self.is_stored(at) => bound.extend(self.search.outputs.contains(&at).then_some(at)),
                 _ => stack.extend(&node.args),
             }
         }
