@@ -21,7 +21,7 @@ impl DType {
 }
 
 /// Axis lengths, outermost first; row-major. Rank 0 is a scalar. Axis 0 is the walker wherever there are walkers.
-#[derive(Clone, PartialEq, Eq, Hash, Default)]
+#[derive(Clone, PartialEq, Eq, Hash, Default, PartialOrd, Ord)]
 pub struct Shape(Vec<usize>);
 
 impl Shape {

@@ -3,3 +3,4 @@
 pub mod math;
 pub mod matmul;
 pub mod scan;
+pub mod stencil;

@@ -1,9 +1,11 @@
 //! Compilation: from named variables to a plan.
 
+use super::leap::{self, Leap};
 use super::lower::{Dispatch, KeyPath, Lowered, TensorDecl, lower, spec, windowed};
 use super::partition::{Partition, Partitioner};
 use super::products::{Products, RowProducts};
 use super::report::Report;
+use super::stencils::{Passes, Search, Stencils};
 use crate::error::{Error, Result};
 use crate::gpu::{Caps, Gpu, Pipeline};
 use crate::graph::{DType, Node, NodeId, Op, Var};
@@ -20,6 +22,8 @@ pub struct CompileOptions {
     pub label: String,
     /// How products of small matrices are computed.
     pub products: Products,
+    /// How chains of stencils are computed.
+    pub stencils: Stencils,
 }
 
 impl CompileOptions {
@@ -45,6 +49,8 @@ struct Inner {
     keys: Vec<KeyPath>,
     arena_words: usize,
     cuts: Vec<(String, &'static str)>,
+    leaps: Vec<Leap>,
+    notes: Vec<String>,
 }
 
 impl Plan {
@@ -76,13 +82,15 @@ impl Plan {
         let order = graph.reachable(&ids);
         let named: Vec<_> = outputs.iter().zip(&ids).map(|((name, _), &id)| (name.to_string(), id)).collect();
         let caps = gpu.caps();
-        let (lowered, cuts) = kernels(&nodes, &order, &named, caps, options.products)?;
+        let Kernels { lowered, cuts, leaps, notes } = kernels(&nodes, &order, &named, caps, options)?;
         let (needed, limit) = (lowered.arena_words as u64 * DType::BYTES, caps.limits.max_storage_buffer_binding_size);
         if needed > limit {
             let (name, hint) = ("intermediate values".into(), "use fewer walkers, or split them over sessions".into());
             return Err(Error::BindingTooLarge { name, needed, limit, hint });
         }
         let pipelines = gpu.pipelines(&lowered.dispatches.iter().map(|d| &d.source).collect::<Vec<_>>())?;
+        let vars: Vec<_> = named.iter().map(|(name, id)| (name.clone(), graph.var(*id))).collect();
+        let leaps = leap::compile(gpu, &vars, &lowered, &leaps, options)?;
         let inner = Inner {
             gpu: gpu.clone(),
             label: if options.label.is_empty() { "plan".into() } else { options.label.clone() },
@@ -90,8 +98,10 @@ impl Plan {
             pipelines,
             tensors: lowered.tensors,
             keys: lowered.keys,
-            arena_words: lowered.arena_words,
+            arena_words: leaps.iter().map(|leap| leap.arena_words).fold(lowered.arena_words, usize::max),
             cuts,
+            leaps,
+            notes,
         };
         Ok(Plan { inner: Arc::new(inner) })
     }
@@ -129,7 +139,8 @@ impl Plan {
     /// A number that changes whenever any kernel does: trajectories are bit-identical for one adapter and one hash.
     pub fn hash(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
-        for dispatch in self.dispatches() {
+        let in_leaps = self.leaps().iter().flat_map(|leap| &leap.dispatches);
+        for dispatch in self.dispatches().iter().chain(in_leaps) {
             (&dispatch.source, &dispatch.slots, &dispatch.offsets, dispatch.grid).hash(&mut hasher);
         }
         hasher.finish()
@@ -137,7 +148,12 @@ impl Plan {
 
     /// What will run and why: dispatches, bytes, bindings, flops, texts, and where fusion stopped.
     pub fn report(&self) -> Report<'_> {
-        Report { plan: self, cuts: &self.inner.cuts }
+        Report { plan: self, cuts: &self.inner.cuts, notes: &self.inner.notes }
+    }
+
+    /// Chains of several steps, the longest first.
+    pub(super) fn leaps(&self) -> &[Leap] {
+        &self.inner.leaps
     }
 
     pub(super) fn pipelines(&self) -> &[Arc<Pipeline>] {
@@ -145,14 +161,26 @@ impl Plan {
     }
 }
 
-/// The kernels for these outputs, and why each stored value is stored.
-fn kernels(
+/// What a graph is compiled to.
+pub(super) struct Kernels {
+    /// Kernels and memory.
+    pub lowered: Lowered,
+    /// Why each stored value is stored.
+    cuts: Vec<(String, &'static str)>,
+    /// Numbers of steps that are worth compiling as one.
+    leaps: Vec<usize>,
+    /// What else a report should say.
+    notes: Vec<String>,
+}
+
+/// The kernels for these outputs.
+pub(super) fn kernels(
     nodes: &[Rc<Node>],
     order: &[NodeId],
     outputs: &[(String, NodeId)],
     caps: &Caps,
-    products: Products,
-) -> Result<(Lowered, Vec<(String, &'static str)>)> {
+    options: &CompileOptions,
+) -> Result<Kernels> {
     let ids: Vec<_> = outputs.iter().map(|(_, id)| *id).collect();
     let input = |name: &str| order.iter().find(|id| is_input(&nodes[id.index()], name)).copied();
     let split_k = |id: NodeId| spec(nodes, id, caps).split_k;
@@ -163,20 +191,32 @@ fn kernels(
         _ if caps.is_software() => 4.0,
         _ => 64.0,
     };
+    let states = outputs.iter().filter_map(|(name, id)| Some((*id, input(name)?))).collect();
+    // The arena and the fault word take two bindings of a kernel.
+    let max_tensors = (caps.storage_bindings() as usize).saturating_sub(2);
+    let search = Search { nodes, order, outputs: &ids, states: &states, max_tensors };
     let part = Partitioner {
         nodes,
         order,
         outputs: &ids,
-        states: &outputs.iter().filter_map(|(name, id)| Some((*id, input(name)?))).collect(),
-        // The arena and the fault word take two bindings of a kernel.
-        max_tensors: (caps.storage_bindings() as usize).saturating_sub(2),
+        states: &states,
+        max_tensors,
         epilogue_flops: &epilogue_flops,
         split_k: &split_k,
-        products: &RowProducts::choose(nodes, order, caps, products),
+        products: &RowProducts::choose(nodes, order, caps, options.products),
+        passes: &Passes::choose(&search, caps, options.stencils),
         windowed: &windowed(nodes, order, caps),
     };
     let partition = part.run();
-    Ok((lower(&part, &partition, outputs, caps)?, describe(nodes, &partition)))
+    let leaps = leap::lengths(&part);
+    let mut notes = vec![];
+    if let Some(reason) = part.passes.reason {
+        notes.push(format!("stencils are computed one at a time: {reason}"));
+    } else if let (Err(reason), false) = (&leaps, part.passes.list.is_empty()) {
+        notes.push(format!("steps of a run are taken one by one: {reason}"));
+    }
+    let (lowered, cuts) = (lower(&part, &partition, outputs, caps)?, describe(nodes, &partition));
+    Ok(Kernels { lowered, cuts, leaps: leaps.unwrap_or_default(), notes })
 }
 
 fn check_outputs(nodes: &[Rc<Node>], outputs: &[(&str, Var<'_>)]) -> Result<()> {

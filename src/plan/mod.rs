@@ -3,7 +3,8 @@
 //! Compiling goes through four steps, each a file or two that can be read alone:
 //!
 //! 1. `classify`: which operations can stand inside any kernel, and which need one of their own; `products`: which
-//!    products of small matrices are computed by the rows that use them, `layers`: in which loops;
+//!    products of small matrices are computed by the rows that use them, `layers`: in which loops; `stencils`: which steps
+//!    of a field are one pass over memory;
 //! 2. `partition`: which values lie in memory; `schedule`: which kernel computes each of them;
 //! 3. `emit`: scalar WGSL for any element of any node;
 //! 4. `lower`: bindings, memory layout, and the whole text of every kernel.
@@ -19,6 +20,7 @@ mod classify;
 mod compile;
 mod emit;
 mod layers;
+mod leap;
 mod lower;
 mod partition;
 mod products;
@@ -26,6 +28,7 @@ mod profile;
 mod report;
 mod schedule;
 mod session;
+mod stencils;
 
 pub use compile::{CompileOptions, Plan};
 pub use lower::{Dispatch, KeyPath, Role, Slot, TensorDecl};
@@ -33,3 +36,4 @@ pub use products::Products;
 pub use profile::{Profile, TimedDispatch};
 pub use report::Report;
 pub use session::{Bindings, Session};
+pub use stencils::Stencils;

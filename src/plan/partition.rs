@@ -8,6 +8,7 @@
 use super::classify::{Access, Domain, How, flops, how, read_at_random, through};
 use super::products::RowProducts;
 use super::schedule::Schedule;
+use super::stencils::Passes;
 use crate::graph::{Node, NodeId, Op};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
@@ -23,6 +24,8 @@ pub enum Body {
     Parts(NodeId, usize),
     /// A running sum.
     Scan(NodeId),
+    /// A pass of stencils, by its position.
+    Stencils(usize),
 }
 
 /// One kernel: what it is made around, where its invocations stand, and what it stores.
@@ -63,6 +66,8 @@ pub(super) struct Partitioner<'a> {
     pub split_k: &'a dyn Fn(NodeId) -> usize,
     /// Products that rows compute themselves.
     pub products: &'a RowProducts,
+    /// Stencils that one kernel computes in one pass over memory.
+    pub passes: &'a Passes,
     /// Values that are read through uniform windows. They get tensors of their own: the arena is bound for writing.
     pub windowed: &'a BTreeSet<NodeId>,
 }
@@ -124,7 +129,9 @@ impl Partitioner<'_> {
                 How::Loop => drop(cut.insert(id, "a long sum, computed once an element")),
                 How::Input | How::Inline | How::Parts(_) => {}
             }
-            for &arg in read_at_random(node).iter().filter(|&&arg| !self.is_free(arg)) {
+            // A pass of stencils has its neighbours at hand.
+            let at_random = if self.passes.of(id).is_some() { &[] } else { read_at_random(node) };
+            for &arg in at_random.iter().filter(|&&arg| !self.is_free(arg)) {
                 cut.insert(arg, "a table read at any place");
             }
             if self.is_tiled(id) {
@@ -135,6 +142,7 @@ impl Partitioner<'_> {
         for &id in self.outputs.iter().filter(|&&id| !self.is_input(id)) {
             cut.insert(id, "an output");
         }
+        self.passes.cut(self, &mut cut);
         self.products.cut(self, &mut cut);
         cut
     }
@@ -182,8 +190,12 @@ impl Partitioner<'_> {
 
     fn schedule(&self, cut: &Cuts) -> Vec<Group> {
         let mut plan = Schedule::new(self, cut);
-        for &id in self.order {
+        for id in self.passes.order(self.nodes, self.order) {
             let node = &self.nodes[id.index()];
+            if let Some(pass) = self.passes.stored_by(id) {
+                plan.pass(pass, &self.passes.list[pass]);
+                continue;
+            }
             match self.how(id) {
                 How::MatMul => plan.alone(id, Body::MatMul(id), Domain::Elements(node.shape.clone())),
                 How::Scan => plan.alone(id, Body::Scan(id), Domain::Elements(node.shape.clone())),
@@ -226,7 +238,7 @@ impl Partitioner<'_> {
     ) -> (BTreeMap<NodeId, Access>, HashSet<NodeId>) {
         let (mut all, mut inlined) = (BTreeMap::new(), HashSet::new());
         let made_around = match group.body {
-            Body::Map => None,
+            Body::Map | Body::Stencils(_) => None,
             Body::MatMul(id) | Body::Parts(id, _) | Body::Scan(id) => Some(id),
         };
         let own_parts = |id: NodeId| match group.body {
@@ -245,8 +257,9 @@ impl Partitioner<'_> {
             };
             let (reads, within) = self.reads(id, &group.domain, &inner_stop);
             for (node, access) in reads.into_iter().filter(|(node, _)| Some(*node) != made_around) {
-                // The operands of a product or a scan are read at any place.
-                let access = if Some(id) == made_around { Access::Any } else { access };
+                // The operands of a product or a scan are read at any place, and so is all that tiles with halos read.
+                let anywhere = Some(id) == made_around || matches!(group.body, Body::Stencils(_));
+                let access = if anywhere { Access::Any } else { access };
                 let worst = all.entry(node).or_insert(access);
                 *worst = (*worst).max(access);
             }
@@ -266,7 +279,8 @@ impl Partitioner<'_> {
             let inlined: BTreeSet<_> = within.into_iter().chain(in_parts).collect();
             // From the results down, so that the largest common expression is found first.
             let mut covered: HashSet<NodeId> = HashSet::new();
-            for &id in inlined.iter().rev().filter(|id| !cut.contains_key(id) && !self.is_free(**id)) {
+            let open = |id: &&NodeId| !cut.contains_key(id) && !self.is_free(**id) && self.passes.of(**id).is_none();
+            for &id in inlined.iter().rev().filter(open) {
                 if covered.contains(&id) {
                     covered.extend(&self.nodes[id.index()].args);
                     continue;
@@ -303,7 +317,7 @@ impl Partitioner<'_> {
     }
 
     /// Cost of one element, with everything inlined into it.
-    fn cost(&self, id: NodeId, cut: &Cuts) -> f64 {
+    pub fn cost(&self, id: NodeId, cut: &Cuts) -> f64 {
         let mut seen = HashSet::new();
         let mut stack = vec![id];
         let mut total = 0.0;

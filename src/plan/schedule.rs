@@ -6,6 +6,7 @@
 use super::classify::{Access, Domain, flops};
 use super::partition::{Body, Cuts, Group, Partitioner};
 use super::products::Held;
+use super::stencils::Pass;
 use crate::graph::NodeId;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -62,6 +63,21 @@ impl<'p, 'a> Schedule<'p, 'a> {
         self.home.insert(id, self.groups.len() - 1);
     }
 
+    /// A kernel for a pass of stencils, once for all that it stores.
+    pub fn pass(&mut self, at: usize, pass: &Pass) {
+        if pass.roots.iter().any(|root| self.home.contains_key(root)) {
+            return;
+        }
+        let domain = Domain::Elements(pass.shape.clone());
+        let reads: BTreeMap<_, _> = pass.roots.iter().flat_map(|&root| self.reads(root, &domain)).collect();
+        let tensors = pass.roots.iter().flat_map(|&root| self.tensors(root, &reads)).collect();
+        let level = self.level_after(&reads);
+        self.tensors.push(tensors);
+        self.held.push(Held::new());
+        self.groups.push(Group { body: Body::Stencils(at), domain, level, roots: pass.roots.clone() });
+        self.home.extend(pass.roots.iter().map(|&root| (root, self.groups.len() - 1)));
+    }
+
     /// Put a cut node into a kernel that can take it, or into a new one.
     pub fn place(&mut self, id: NodeId) {
         let shape = self.part.nodes[id.index()].shape.clone();
@@ -112,7 +128,7 @@ impl<'p, 'a> Schedule<'p, 'a> {
         let takes = match group.body {
             Body::Map => true,
             Body::MatMul(product) => self.inlined_flops(id, domain) <= (self.part.epilogue_flops)(product),
-            Body::Parts(..) | Body::Scan(_) => false,
+            Body::Parts(..) | Body::Scan(_) | Body::Stencils(_) => false,
         };
         (own && takes && group.domain == *domain && self.fits(g, &self.tensors(id, &reads), held)).then_some(g)
     }

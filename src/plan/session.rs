@@ -1,7 +1,7 @@
 //! Sessions: a plan bound to tensors, replayed.
 
 use super::compile::Plan;
-use super::lower::{Role, Slot, offset_bytes, session_bytes};
+use super::lower::{Dispatch, Role, Slot, offset_bytes, session_bytes};
 use crate::error::{Error, Result};
 use crate::gpu::{Binding, Element, FaultWord, Gpu, KernelSource, Pipeline, Readback, Tensor};
 use crate::graph::DType;
@@ -65,6 +65,8 @@ pub struct Session {
     block: wgpu::Buffer,
     ring_stride: u32,
     groups: Vec<wgpu::BindGroup>,
+    /// Those of each leap of the plan.
+    leaps: Vec<Vec<wgpu::BindGroup>>,
     advance: Arc<Pipeline>,
     advance_group: wgpu::BindGroup,
     keys: HashMap<String, RngKey>,
@@ -89,10 +91,8 @@ impl Session {
         let ring_stride = gpu.caps().limits.min_uniform_buffer_offset_alignment.max(16);
         let ring = ring_buffer(&gpu, ring_stride);
         let block = block_buffer(&gpu, plan.keys().len());
-        let (offsets, starts) = offsets_buffer(plan);
-        let resource = |slot: &Slot, d: usize| match slot {
-            Slot::Ring => ring_slot(&ring),
-            Slot::Offsets => part(&offsets, starts[d], offset_bytes(&plan.dispatches()[d].offsets)),
+        let shared = |slot: &Slot| match slot {
+            Slot::Ring | Slot::Offsets => ring_slot(&ring),
             Slot::Window { index, start, words } => {
                 let whole = tensors[*index].buffer_binding();
                 part(whole.buffer, whole.offset + 4 * *start as u64, 4 * *words as u64)
@@ -102,16 +102,34 @@ impl Session {
             Slot::Fault => fault.binding(),
             Slot::Tensor { index, .. } => tensors[*index].binding(),
         };
-        let mut groups = vec![];
-        for (d, (dispatch, pipeline)) in plan.dispatches().iter().zip(plan.pipelines()).enumerate() {
-            let resources: Vec<_> = dispatch.slots.iter().map(|slot| resource(slot, d)).collect();
-            groups.push(gpu.bind_group(pipeline, &resources)?);
-        }
+        let bind = |dispatches: &[Dispatch], pipelines: &[Arc<Pipeline>]| {
+            let offsets = Offsets::new(&gpu, dispatches);
+            let one = |(d, (dispatch, pipeline)): (usize, (&Dispatch, &Arc<Pipeline>))| {
+                let resource = |slot: &Slot| if *slot == Slot::Offsets { offsets.part(d) } else { shared(slot) };
+                let resources: Vec<_> = dispatch.slots.iter().map(resource).collect();
+                gpu.bind_group(pipeline, &resources)
+            };
+            dispatches.iter().zip(pipelines).enumerate().map(one).collect::<Result<Vec<_>>>()
+        };
+        let groups = bind(plan.dispatches(), plan.pipelines())?;
+        let leaps = plan.leaps().iter().map(|leap| bind(&leap.dispatches, &leap.pipelines)).collect::<Result<_>>()?;
         let advance = gpu.pipeline(&advance_source())?;
         let advance_group = gpu.bind_group(&advance, &[ring_slot(&ring), block.as_entire_binding()])?;
         let (plan, keys) = (plan.clone(), bindings.keys);
-        let session =
-            Session { plan, tensors, arena, fault, block, ring_stride, groups, advance, advance_group, keys, step: 0 };
+        let session = Session {
+            plan,
+            tensors,
+            arena,
+            fault,
+            block,
+            ring_stride,
+            groups,
+            leaps,
+            advance,
+            advance_group,
+            keys,
+            step: 0,
+        };
         session.write_keys();
         Ok(session)
     }
@@ -134,8 +152,9 @@ impl Session {
         while left > 0 {
             let now = left.min(RING);
             // A kernel that loops takes all its steps from one entry of the ring.
-            for entry in if looped { now..=now } else { 0..=now - 1 } {
-                self.encode_step(&mut pass, entry);
+            let leapt = self.encode_leaps(&mut pass, now);
+            for entry in if looped { now..now + 1 } else { leapt..now } {
+                self.encode_kernels(&mut pass, entry, self.plan.dispatches(), self.plan.pipelines(), &self.groups);
             }
             pass.set_pipeline(&self.advance.raw);
             pass.set_bind_group(0, &self.advance_group, &[self.ring_stride * now as u32]);
@@ -150,17 +169,48 @@ impl Session {
         Ok(())
     }
 
-    fn encode_step(&self, pass: &mut wgpu::ComputePass<'_>, entry: u64) {
-        for dispatch in 0..self.groups.len() {
-            self.encode_dispatch(pass, dispatch, entry);
+    /// As many of the next steps as leaps take; returns how many these are.
+    fn encode_leaps(&self, pass: &mut wgpu::ComputePass<'_>, steps: u64) -> u64 {
+        let mut done = 0;
+        for (leap, groups) in self.plan.leaps().iter().zip(&self.leaps) {
+            while steps - done >= leap.steps {
+                self.encode_kernels(pass, done, &leap.dispatches, &leap.pipelines, groups);
+                done += leap.steps;
+            }
+        }
+        done
+    }
+
+    fn encode_kernels(
+        &self,
+        pass: &mut wgpu::ComputePass<'_>,
+        entry: u64,
+        dispatches: &[Dispatch],
+        pipelines: &[Arc<Pipeline>],
+        groups: &[wgpu::BindGroup],
+    ) {
+        for ((dispatch, pipeline), group) in dispatches.iter().zip(pipelines).zip(groups) {
+            self.launch(pass, entry, dispatch, pipeline, group);
         }
     }
 
     /// One launch. Entry `j` of the ring is step `j` from here, and of a kernel that loops so many steps.
     pub(super) fn encode_dispatch(&self, pass: &mut wgpu::ComputePass<'_>, dispatch: usize, entry: u64) {
-        let [x, y, z] = self.plan.dispatches()[dispatch].grid;
-        pass.set_pipeline(&self.plan.pipelines()[dispatch].raw);
-        pass.set_bind_group(0, &self.groups[dispatch], &[self.ring_stride * entry as u32]);
+        let (kernel, pipeline) = (&self.plan.dispatches()[dispatch], &self.plan.pipelines()[dispatch]);
+        self.launch(pass, entry, kernel, pipeline, &self.groups[dispatch]);
+    }
+
+    fn launch(
+        &self,
+        pass: &mut wgpu::ComputePass<'_>,
+        entry: u64,
+        dispatch: &Dispatch,
+        pipeline: &Pipeline,
+        group: &wgpu::BindGroup,
+    ) {
+        let [x, y, z] = dispatch.grid;
+        pass.set_pipeline(&pipeline.raw);
+        pass.set_bind_group(0, group, &[self.ring_stride * entry as u32]);
         pass.dispatch_workgroups(x, y, z);
     }
 
@@ -303,22 +353,35 @@ fn part(buffer: &wgpu::Buffer, offset: u64, bytes: u64) -> wgpu::BindingResource
     wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset, size })
 }
 
-/// The tables of offsets of all dispatches in one buffer, and where each starts.
-fn offsets_buffer(plan: &Plan) -> (wgpu::Buffer, Vec<u64>) {
-    let gpu = plan.gpu();
-    let align = u64::from(gpu.caps().limits.min_uniform_buffer_offset_alignment.max(16));
-    let (mut words, mut starts) = (vec![], vec![]);
-    for dispatch in plan.dispatches() {
-        starts.push(4 * words.len() as u64);
-        words.extend(&dispatch.offsets);
-        let end = starts[starts.len() - 1] + offset_bytes(&dispatch.offsets);
-        words.resize((end.next_multiple_of(align) / 4) as usize, 0u32);
+/// The tables of offsets of some dispatches in one buffer.
+struct Offsets {
+    buffer: wgpu::Buffer,
+    /// First byte and number of bytes of each.
+    places: Vec<(u64, u64)>,
+}
+
+impl Offsets {
+    fn new(gpu: &Gpu, dispatches: &[Dispatch]) -> Self {
+        let align = u64::from(gpu.caps().limits.min_uniform_buffer_offset_alignment.max(16));
+        let (mut words, mut places) = (vec![], vec![]);
+        for dispatch in dispatches {
+            let (start, bytes) = (4 * words.len() as u64, offset_bytes(&dispatch.offsets));
+            places.push((start, bytes));
+            words.extend(&dispatch.offsets);
+            words.resize(((start + bytes).next_multiple_of(align) / 4) as usize, 0u32);
+        }
+        let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
+        let (label, size) = (Some("ergodic/offsets"), 4 * words.len().max(4) as u64);
+        let desc = wgpu::BufferDescriptor { label, size, usage, mapped_at_creation: false };
+        let buffer = gpu.device().create_buffer(&desc);
+        gpu.queue().write_buffer(&buffer, 0, bytemuck::cast_slice(&words));
+        Offsets { buffer, places }
     }
-    let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
-    let (label, size) = (Some("ergodic/offsets"), 4 * words.len().max(4) as u64);
-    let buffer = gpu.device().create_buffer(&wgpu::BufferDescriptor { label, size, usage, mapped_at_creation: false });
-    gpu.queue().write_buffer(&buffer, 0, bytemuck::cast_slice(&words));
-    (buffer, starts)
+
+    fn part(&self, d: usize) -> wgpu::BindingResource<'_> {
+        let (start, bytes) = self.places[d];
+        part(&self.buffer, start, bytes)
+    }
 }
 
 /// Step counter, the bits that WGSL cannot write as constants, and keys.

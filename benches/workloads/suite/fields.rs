@@ -3,7 +3,7 @@
 use super::replay::{Inputs, Replay, first};
 use super::{Case, Figure, Sizes, Workload, wide};
 use ergodic::gpu::Gpu;
-use ergodic::graph::{Boundary, Graph, Tap, Var};
+use ergodic::graph::{Boundary, Graph, Tap};
 use ergodic::plan::Session;
 use std::f64::consts::TAU;
 
@@ -11,9 +11,6 @@ use std::f64::consts::TAU;
 const DIFFUSION: f64 = 0.2;
 /// Time step of Allen-Cahn, in units of the reaction's time.
 const TIME_STEP: f64 = 0.002;
-/// Steps of the equation in one step of the plan. A field's neighbours are read while it is written, so a step cannot be done in
-/// place: one alone is copied back, an even number goes back and forth between two tensors.
-const CHAIN: usize = 4;
 /// Rows of a field that are compared.
 const CHECKED: usize = 2;
 /// Wave numbers of the field that diffuses.
@@ -59,11 +56,7 @@ fn cell_steps(sizes: &Sizes) -> f64 {
 }
 
 fn plan_steps(sizes: &Sizes) -> u64 {
-    (sizes.get("steps") / CHAIN) as u64
-}
-
-fn chained<'g>(u: Var<'g>, step: impl Fn(Var<'g>) -> Var<'g>) -> Var<'g> {
-    (0..CHAIN).fold(u, |u, _| step(u))
+    sizes.get("steps") as u64
 }
 
 /// `1 + cos(2 pi k x) cos(2 pi l y)`: a mean, and a mode that decays by a known factor each step.
@@ -81,7 +74,7 @@ fn build_heat(gpu: &Gpu, sizes: &Sizes) -> ergodic::Result<Box<dyn Case>> {
     let g = Graph::new();
     let side = |dy: i32, dx: i32| Tap::new([dy, dx], DIFFUSION);
     let taps = [Tap::new([0, 0], 1.0 - 4.0 * DIFFUSION), side(-1, 0), side(1, 0), side(0, -1), side(0, 1)];
-    let next = chained(g.input("u", [rows, cells]), |u| u.stencil(&taps, Boundary::Periodic));
+    let next = g.input("u", [rows, cells]).stencil(&taps, Boundary::Periodic);
     let inputs = Inputs { tensors: vec![("u", vec![rows, cells], wave(rows, cells))], keys: vec![] };
     let answer = move |session: &Session| {
         let u = wide(&session.read::<f32>("u")?.wait()?);
@@ -122,7 +115,7 @@ fn build_allen_cahn(gpu: &Gpu, sizes: &Sizes) -> ergodic::Result<Box<dyn Case>> 
     let g = Graph::new();
     let taps = [Tap::new([0], 1.0 - 2.0 * DIFFUSION), Tap::new([-1], DIFFUSION), Tap::new([1], DIFFUSION)];
     let u = g.input("u", [rows, cells]);
-    let next = chained(u, |u| u.stencil(&taps, Boundary::Periodic) + (u - u * u * u) * TIME_STEP);
+    let next = u.stencil(&taps, Boundary::Periodic) + (u - u * u * u) * TIME_STEP;
     let inputs = Inputs { tensors: vec![("u", vec![rows, cells], pattern(rows, cells))], keys: vec![] };
     let answer = first("u", CHECKED * cells);
     Ok(Box::new(Replay::new(gpu, &[("u", next)], inputs, plan_steps(sizes), answer)?))

@@ -71,6 +71,8 @@ pub struct Emitter<'a> {
     names: usize,
     /// Layers of a network that the kernel holds.
     arrays: Option<arrays::Arrays>,
+    /// What neighbours of an element are called, by the shift.
+    neighbours: HashMap<(NodeId, Vec<Affine>, Vec<i32>), Val>,
     /// States that are known by names alone.
     states: HashSet<NodeId>,
     /// Whether an element of such a state was asked for that has no name: memory holds an older step's.
@@ -101,6 +103,7 @@ impl<'a> Emitter<'a> {
             opaque: HashMap::new(),
             names: 0,
             arrays: None,
+            neighbours: HashMap::new(),
             states: HashSet::new(),
             escaped: false,
             flops: 0.0,
@@ -123,6 +126,11 @@ impl<'a> Emitter<'a> {
         self.values.insert((node, idx), val);
     }
 
+    /// State beforehand what a stencil finds when it reads an element at this shift from its own place.
+    pub fn assume_neighbour(&mut self, node: NodeId, idx: &[Affine], offset: &[i32], val: Val) {
+        self.neighbours.insert((node, idx.to_vec(), offset.to_vec()), val);
+    }
+
     /// From here on this input is known by its names alone: what lies in memory is out of date.
     pub fn in_registers(&mut self, input: NodeId) {
         self.states.insert(input);
@@ -134,12 +142,13 @@ impl<'a> Emitter<'a> {
     }
 
     /// Name an expression of these operands; it goes where all of them are known.
-    fn define(&mut self, expr: &str, operands: &[&Val]) -> Val {
+    pub fn define(&mut self, expr: &str, operands: &[&Val]) -> Val {
         let levels: Vec<_> = operands.iter().map(|v| v.level).collect();
         self.define_at(expr, &levels)
     }
 
-    fn define_at(&mut self, expr: &str, levels: &[usize]) -> Val {
+    /// Name an expression that reads names of these levels.
+    pub fn define_at(&mut self, expr: &str, levels: &[usize]) -> Val {
         let level = levels.iter().copied().max().unwrap_or(0);
         let name = format!("v{}", self.names);
         self.names += 1;

@@ -102,7 +102,7 @@ impl Lowering<'_> {
                     let words = parts::scan_parts(&self.node(id).shape, &self.node(id).op);
                     values.push((id, true, Life { words, first: g, last: g }));
                 }
-                Body::Map | Body::MatMul(_) => {}
+                Body::Map | Body::MatMul(_) | Body::Stencils(_) => {}
             }
             for &id in &group.roots {
                 if !self.locations.contains_key(&id) {

@@ -7,6 +7,7 @@ mod map;
 mod parts;
 mod rows;
 mod sources;
+mod stream;
 mod tiled;
 
 pub use kernel::{Slot, offset_bytes, session_bytes};
@@ -194,6 +195,7 @@ impl<'a> Lowering<'a> {
                 }
                 Body::Parts(id, parts) => all.extend(self.parts(g, group, id, parts)?),
                 Body::Scan(id) => all.extend(self.scan(g, group, id)?),
+                Body::Stencils(pass) => all.push(self.stream(g, group, &self.part.passes.list[pass])?),
             }
         }
         for (id, to) in &self.copies {
