@@ -59,17 +59,18 @@ impl Scheme {
 /// keep their mean within `n 2^-23`, and systematic ones are floor or ceiling of a number that close to `n p_i`.
 #[track_caller]
 pub fn ancestors<'g>(scheme: Scheme, w: Var<'g>, uniforms: Var<'g>) -> Var<'g> {
-    let (g, n) = (w.graph(), w.shape().numel());
-    if scheme == Scheme::Residual {
-        return residual(w, uniforms);
+    match scheme {
+        Scheme::Stratified | Scheme::Systematic => w.apportion(w.shape().numel(), uniforms),
+        Scheme::Multinomial => multinomial(w, uniforms),
+        Scheme::Residual => residual(w, uniforms),
     }
+}
+
+#[track_caller]
+fn multinomial<'g>(w: Var<'g>, uniforms: Var<'g>) -> Var<'g> {
     let sums = w.cumsum(0);
     let total = last(sums);
-    let points = match scheme {
-        Scheme::Multinomial => uniforms * total,
-        _ => (g.iota(0, [n]).cast(DType::F32) + uniforms) * (total / n as f64),
-    };
-    reach(sums, points.min(total))
+    reach(sums, (uniforms * total).min(total))
 }
 
 /// Whole offspring first, `floor(n p_i)` each; the places left are drawn from the fractions.
