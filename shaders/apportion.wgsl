@@ -114,19 +114,20 @@ fn before(low: u32, high: u32, j: u32, u: u32) -> bool { return high < j || (hig
 // Sums carry 1 - u, so that their integer part is the number of places that they reach.
 fn before(low: u32, high: u32, j: u32, u: u32) -> bool { return high <= j; }
 #endif
-fn one_if(c: vec4<bool>) -> vec4<u32> { return select(vec4<u32>(), vec4<u32>(1u), c); }
+// Which of the places j, j + 1, .. a running sum ends before.
+fn behind(s: vec2<u32>, j: u32, u: vec4<u32>) -> vec4<u32> {
+    let at = vec4<u32>(j, j + 1u, j + 2u, j + 3u);
+    let high = vec4<u32>(s.y);
+#if EACH
+    return select(vec4<u32>(), vec4<u32>(1u), (high < at) | ((high == at) & (vec4<u32>(s.x) < u)));
+#else
+    return select(vec4<u32>(), vec4<u32>(1u), high <= at);
+#endif
+}
 // How many of four running sums end before each of the places j, j + 1, ..
 fn passed(s: Quad, j: u32, u: vec4<u32>) -> vec4<u32> {
-    let at = vec4<u32>(j, j + 1u, j + 2u, j + 3u);
-#if EACH
-    return one_if((vec4<u32>(s.high.x) < at) | ((vec4<u32>(s.high.x) == at) & (vec4<u32>(s.low.x) < u)))
-        + one_if((vec4<u32>(s.high.y) < at) | ((vec4<u32>(s.high.y) == at) & (vec4<u32>(s.low.y) < u)))
-        + one_if((vec4<u32>(s.high.z) < at) | ((vec4<u32>(s.high.z) == at) & (vec4<u32>(s.low.z) < u)))
-        + one_if((vec4<u32>(s.high.w) < at) | ((vec4<u32>(s.high.w) == at) & (vec4<u32>(s.low.w) < u)));
-#else
-    return one_if(vec4<u32>(s.high.x) <= at) + one_if(vec4<u32>(s.high.y) <= at)
-        + one_if(vec4<u32>(s.high.z) <= at) + one_if(vec4<u32>(s.high.w) <= at);
-#endif
+    return behind(vec2<u32>(s.low.x, s.high.x), j, u) + behind(vec2<u32>(s.low.y, s.high.y), j, u)
+        + behind(vec2<u32>(s.low.z, s.high.z), j, u) + behind(vec2<u32>(s.low.w, s.high.w), j, u);
 }
 // u in units of 2^-32, within the range for which every place is taken.
 fn fixed(u: f32, range: vec4<u32>) -> u32 {
@@ -258,19 +259,23 @@ fn main(
         u = offsets_fixed(j, range);
 #endif
         var owners = vec4<u32>(i) + passed(s, j, u);
-        while (i + 4u < N && before(s.low.w, s.high.w, j + 3u, u.w)) {
+        let last = min(j + 3u, PLACES - 1u);
+        while (i + 4u < N && before(s.low.w, s.high.w, last, u.w)) {
             var next = i + 4u;
             var start = vec2<u32>(s.low.w, s.high.w);
             if (next % BLOCK == 0u && next + BLOCK < N) {
-                // A block that ends before this place is skipped, and with it all others that do.
+                // Of the four places the first that is not reached yet. If the next block ends before it, this one is skipped
+                // and with it all others that do: no walk is longer than two blocks, whatever the weights are.
+                let open = behind(start, j, u);
+                let at = 4u - (open.x + open.y + open.z + open.w);
                 let after = block_start(next / BLOCK + 1u, carry);
-                if (before(after.x, after.y, j, u.x)) {
-                    let found = seek(j, u.x, carry);
-                    next = found * BLOCK;
-                    start = block_start(found, carry);
+                if (before(after.x, after.y, j + at, u[at])) {
+                    let block = seek(j + at, u[at], carry);
+                    next = block * BLOCK;
+                    start = block_start(block, carry);
+                    owners += open * (next - i - 4u);
                 }
             }
-            owners += vec4<u32>(next - i - 4u);
             i = next;
             s = quad(i / 4u, start, ratio);
             owners += passed(s, j, u);

@@ -59,12 +59,14 @@ fn families(n: usize, seed: u64) -> Vec<(&'static str, Vec<f32>)> {
     vec![
         ("equal", all(&|_| 0.1)),
         ("one dominates", all(&|i| if i == n / 3 { 1.0 } else { 1e-7 * uniform(i, 0) })),
+        ("one in a thousand", all(&|i| if i % 1000 == 999 || i + 1 == n { 1.0 } else { 1e-9 })),
         ("one alone", all(&|i| if i == n - 1 { 3e-20 } else { 0.0 })),
         ("powers of two", all(&|i| 2f32.powi(-(i as i32 % 50)))),
         ("falling powers of two", all(&|i| 2f32.powi(20 - (i as i32).min(140)))),
         ("thirty decades", all(&|i| 10f32.powf(30.0 * uniform(i, 1) - 15.0))),
         ("zeros at both ends", all(&|i| if (n / 4..n - n / 4).contains(&i) { uniform(i, 2) } else { 0.0 })),
         ("gaps", all(&|i| if i % 1000 < 997 && n > 1000 { 0.0 } else { 1.0 + uniform(i, 3) })),
+        ("two far apart", all(&|i| if i == 5 % n || i + 5 == n { 1.0 } else { 0.0 })),
         ("whole quotas", all(&|i| [0.75, 0.0, 1.5][i % 3])),
         ("a last digit from equal", all(&|i| if uniform(i, 4) < 0.5 { 1.0 } else { 1.0 + f32::EPSILON })),
         ("exponentials", all(&|i| (6.0 * uniform(i, 5) - 6.0).exp())),
@@ -130,7 +132,7 @@ fn a_million_shares_and_ten_million_are_floor_or_ceiling() {
 #[test]
 fn fewer_and_more_places_than_weights() {
     for (tier, gpu) in common::gpus() {
-        for (n, places) in [(1000, 1), (1000, 10), (7, 1009), (1, 5), (4097, 100), (100, 40_001)] {
+        for (n, places) in [(1000, 1), (1000, 10), (7, 1009), (1, 5), (300_000, 2), (300_000, 5), (4097, 100), (100, 40_001)] {
             let shares = Shares::new(&gpu, n, |w, u| w.apportion(places, u));
             for (what, w) in families(n, 4) {
                 let owners = shares.of(&w, 0.7);
