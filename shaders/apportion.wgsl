@@ -250,37 +250,41 @@ fn main(
     let carry = 0u - one;
     let u = vec4<u32>(one);
 #endif
-    let block = seek(first, u.x, carry);
-    var i = block * BLOCK;
-    var s = quad(i / 4u, block_start(block, carry), ratio);
     let end = min(first + RUN, PLACES);
-    for (var j = first; j < end; j += 4u) {
-#if EACH
-        u = offsets_fixed(j, range);
-#endif
-        var owners = vec4<u32>(i) + passed(s, j, u);
-        let last = min(j + 3u, PLACES - 1u);
-        while (i + 4u < N && before(s.low.w, s.high.w, last, u.w)) {
-            var next = i + 4u;
-            var start = vec2<u32>(s.low.w, s.high.w);
-            if (next % BLOCK == 0u && next + BLOCK < N) {
-                // Of the four places the first that is not reached yet. If the next block ends before it, this one is skipped
-                // and with it all others that do: no walk is longer than two blocks, whatever the weights are.
-                let open = behind(start, j, u);
-                let at = 4u - (open.x + open.y + open.z + open.w);
-                let after = block_start(next / BLOCK + 1u, carry);
-                if (before(after.x, after.y, j + at, u[at])) {
-                    let block = seek(j + at, u[at], carry);
-                    next = block * BLOCK;
-                    start = block_start(block, carry);
-                    owners += open * (next - i - 4u);
-                }
+    var j = first;
+    // Weights before the next four, and the owners of the four places from j on, as far as they are known.
+    var i = 0u;
+    var owners = vec4<u32>();
+    var s = Quad();
+    // Once for most runs; again where two blocks went by without a place.
+    while (j < end) {
+        let open = behind(vec2<u32>(s.low.w, s.high.w), j, u);
+        let at = 4u - (open.x + open.y + open.z + open.w);
+        let block = seek(j + at, u[at], carry);
+        owners += open * (block * BLOCK - i);
+        i = block * BLOCK;
+        s = quad(i / 4u, block_start(block, carry), ratio);
+        i += 4u;
+        owners += passed(s, j, u);
+        var idle = 0u;
+        while (j < end && idle < BLOCK / 2u) {
+            let last = min(j + 3u, PLACES - 1u);
+            while (i < N && idle < BLOCK / 2u && before(s.low.w, s.high.w, last, u.w)) {
+                let reached = s.high.w;
+                s = quad(i / 4u, vec2<u32>(s.low.w, s.high.w), ratio);
+                i += 4u;
+                idle = select(idle + 1u, 0u, s.high.w != reached);
+                owners += passed(s, j, u);
             }
-            i = next;
-            s = quad(i / 4u, start, ratio);
-            owners += passed(s, j, u);
+            if (idle < BLOCK / 2u) {
+                owners_store(j, min(owners, vec4<u32>(N - 1u)));
+                j += 4u;
+#if EACH
+                u = offsets_fixed(j, range);
+#endif
+                owners = vec4<u32>(i - 4u) + passed(s, j, u);
+            }
         }
-        owners_store(j, min(owners, vec4<u32>(N - 1u)));
     }
 #endif
 }
