@@ -8,6 +8,9 @@ use crate::plan::classify::Domain;
 use crate::plan::emit::{Affine, Emitter, Val, flatten};
 use crate::plan::partition::Group;
 
+/// Fewest rows that are taken four at a time: fewer are better spread over a device one by one.
+const FLAT: usize = 1 << 14;
+
 impl Lowering<'_> {
     pub(super) fn map(&self, g: usize, group: &Group) -> Result<Option<Dispatch>> {
         let count = match &group.domain {
@@ -17,7 +20,15 @@ impl Lowering<'_> {
         if count == 0 || group.roots.is_empty() {
             return Ok(None);
         }
-        let Domain::Elements(shape) = &group.domain else { return self.rows(g, group, count).map(Some) };
+        let flat = self.flat(g, group);
+        let shape = match &group.domain {
+            Domain::Elements(shape) => shape,
+            Domain::Rows(_) => match &flat {
+                Some(shape) => shape,
+                None => return self.rows(g, group, count).map(Some),
+            },
+        };
+        let count = shape.numel() / lanes(shape);
         let (mut frame, sources) = self.sources(g, group);
         let mut out = self.emitter(&sources, 0);
         let idx = elements(&mut out, shape, count);
@@ -26,6 +37,16 @@ impl Lowering<'_> {
         let body = format!("{STEP}{}", out.finish());
         let about = About { looped: false, flops, bytes: self.bytes(g, group), what: self.what(group) };
         self.finish(&frame, "map", &entry(count, &body), count, about).map(Some)
+    }
+
+    /// The shape of a group of rows in which each row is one number, however it is computed: four of them are neighbours in
+    /// memory, and one vector load.
+    fn flat(&self, g: usize, group: &Group) -> Option<Shape> {
+        let Domain::Rows(n) = group.domain else { return None };
+        let alone = |id: &NodeId| matches!(self.node(*id).shape[..], [] | [1]) || self.node(*id).shape[..] == [n];
+        let fits = !self.loops() && n.is_multiple_of(4) && n >= FLAT;
+        let all = || self.needs[g].inlined.iter().all(alone) && group.roots.iter().all(|id| self.node(*id).shape[..] == [n]);
+        (fits && all()).then(|| [n].into())
     }
 
     /// Names of what a group stores, for the report.
