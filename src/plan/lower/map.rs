@@ -43,10 +43,16 @@ impl Lowering<'_> {
     /// memory, and one vector load.
     fn flat(&self, g: usize, group: &Group) -> Option<Shape> {
         let Domain::Rows(n) = group.domain else { return None };
-        let alone = |id: &NodeId| matches!(self.node(*id).shape[..], [] | [1]) || self.node(*id).shape[..] == [n];
-        let fits = !self.loops() && n.is_multiple_of(4) && n >= FLAT;
-        let all = || self.needs[g].inlined.iter().all(alone) && group.roots.iter().all(|id| self.node(*id).shape[..] == [n]);
-        (fits && all()).then(|| [n].into())
+        let shape: Shape = [n].into();
+        let fits = !self.loops() && group.roots.iter().all(|id| self.node(*id).shape == shape) && self.is_flat(g, &shape);
+        fits.then_some(shape)
+    }
+
+    /// Whether all that a group computes is numbers and vectors of this shape, long enough and a multiple of four.
+    pub(super) fn is_flat(&self, g: usize, shape: &Shape) -> bool {
+        let long = |n: usize| n.is_multiple_of(4) && n >= FLAT;
+        let alone = |id: &NodeId| matches!(self.node(*id).shape[..], [] | [1]) || self.node(*id).shape == *shape;
+        matches!(shape[..], [n] if long(n)) && self.needs[g].inlined.iter().all(alone)
     }
 
     /// Names of what a group stores, for the report.
