@@ -2,12 +2,13 @@
 //   Quotas are places * w / sum w, in fixed point: pairs (low, high) of u32 with 32 bits before the point. All arithmetic is
 //   on integers, so no compiler may reorder it, and every stage that computes a quota computes the same bits.
 //   STAGE 0 sums the weights of every chunk       STAGE 1 makes places / sum of them, one invocation
-//   STAGE 2 sums quotas: where each block starts in its chunk, and the chunk's total
+//   STAGE 2 sums the quotas of every chunk
 //   STAGE 3 makes running sums of totals, and the range of offsets for which all places are taken, one invocation
-//   STAGE 4 finds the first place of a run by bisection of starts, then walks along weights and places together
-// One invocation a chunk, or a run of RUN places. A chunk is CHUNK_BLOCKS blocks of BLOCK weights.
+//   STAGE 4 writes the running sums of quotas: their integer parts, and their fractions if offsets differ between places
+//   STAGE 5 finds the first place of a run by bisection of these, then walks along weights and places together
+// One invocation a chunk of CHUNK_BLOCKS blocks of BLOCK weights, or a run of RUN places.
 // Spliced in: weight_bits(q) reads four weights, offset(j) reads u_j, owners_store(j, x) writes four owners,
-//   table_load(i) and table_store(i, x) move vectors of the table: 0 ratio, 1 offsets, then chunks, then starts of blocks.
+//   table_load(i) and table_store(i, x) move vectors of the table: 0 ratio, 1 offsets, then chunks, high and low words of sums.
 // No barrier, no atomic. Derivation and twin: kernels/apportion.rs.
 const N: u32 = #N#u;
 const PLACES: u32 = #PLACES#u;
@@ -20,6 +21,8 @@ const CHUNK_ROUNDS: u32 = #CHUNK_ROUNDS#u;
 const BLOCK_ROUNDS: u32 = #BLOCK_ROUNDS#u;
 const QUADS: u32 = (N + 3u) / 4u;
 const BLOCKS: u32 = (N + BLOCK - 1u) / BLOCK;
+const HIGH: u32 = 2u + CHUNKS;
+const LOW: u32 = HIGH + QUADS;
 
 #splice io
 
@@ -96,16 +99,25 @@ fn quota(bits: u32, ratio: vec4<u32>) -> vec2<u32> {
 }
 #endif
 
-#if STAGE == 4
+// u in units of 2^-32, within the range for which every place is taken.
+#if OFFSETS
+fn fixed(u: f32, range: vec4<u32>) -> u32 {
+    let high = u * 65536.0;
+    let whole = floor(high);
+    let bits = (u32(clamp(whole, 0.0, 65535.0)) << 16u) | u32(clamp((high - whole) * 65536.0, 0.0, 65535.0));
+    return clamp(bits, range.x, range.y);
+}
+#endif
+
+#if STAGE == 5
 // Running sums of quotas behind each of four weights.
 struct Quad { low: vec4<u32>, high: vec4<u32> }
-fn quad(q: u32, start: vec2<u32>, ratio: vec4<u32>) -> Quad {
-    let w = weight_bits(q);
-    let a = add(start, quota(w.x, ratio));
-    let b = add(a, quota(w.y, ratio));
-    let c = add(b, quota(w.z, ratio));
-    let d = add(c, quota(w.w, ratio));
-    return Quad(vec4<u32>(a.x, b.x, c.x, d.x), vec4<u32>(a.y, b.y, c.y, d.y));
+fn quad(q: u32) -> Quad {
+#if EACH
+    return Quad(table_load(LOW + q), table_load(HIGH + q));
+#else
+    return Quad(vec4<u32>(), table_load(HIGH + q));
+#endif
 }
 // Whether a running sum ends before the place j, at j + u.
 #if EACH
@@ -129,13 +141,6 @@ fn passed(s: Quad, j: u32, u: vec4<u32>) -> vec4<u32> {
     return behind(vec2<u32>(s.low.x, s.high.x), j, u) + behind(vec2<u32>(s.low.y, s.high.y), j, u)
         + behind(vec2<u32>(s.low.z, s.high.z), j, u) + behind(vec2<u32>(s.low.w, s.high.w), j, u);
 }
-// u in units of 2^-32, within the range for which every place is taken.
-fn fixed(u: f32, range: vec4<u32>) -> u32 {
-    let high = u * 65536.0;
-    let whole = floor(high);
-    let bits = (u32(clamp(whole, 0.0, 65535.0)) << 16u) | u32(clamp((high - whole) * 65536.0, 0.0, 65535.0));
-    return clamp(bits, range.x, range.y);
-}
 #if EACH
 fn offsets_fixed(j: u32, range: vec4<u32>) -> vec4<u32> {
     return vec4<u32>(
@@ -147,10 +152,6 @@ fn offsets_fixed(j: u32, range: vec4<u32>) -> vec4<u32> {
 }
 #endif
 fn chunk_start(c: u32, carry: u32) -> vec2<u32> { return add(table_load(2u + c).xy, vec2<u32>(carry, 0u)); }
-fn block_start(b: u32, carry: u32) -> vec2<u32> {
-    let pair = table_load(2u + CHUNKS + b / 2u);
-    return add(chunk_start(b / CHUNK_BLOCKS, carry), select(pair.xy, pair.zw, (b & 1u) == 1u));
-}
 // The last block that starts before a place: the weight that owns it is in there.
 fn seek(j: u32, u: u32, carry: u32) -> u32 {
     var lower = 0u;
@@ -166,8 +167,9 @@ fn seek(j: u32, u: u32, carry: u32) -> u32 {
     upper = min(lower + CHUNK_BLOCKS, BLOCKS);
     for (var i = 0u; i < BLOCK_ROUNDS; i++) {
         let mid = (lower + upper) / 2u;
-        let start = block_start(mid, carry);
-        let is_before = before(start.x, start.y, j, u);
+        // A block starts where the one before it ends; the first of all is not asked.
+        let start = quad(max(mid * (BLOCK / 4u), 1u) - 1u);
+        let is_before = before(start.low.w, start.high.w, j, u);
         lower = select(lower, mid, is_before);
         upper = select(mid, upper, is_before);
     }
@@ -210,20 +212,11 @@ fn main(
 #endif
 #if STAGE == 2
     let ratio = table_load(0u);
-    let end = min((place + 1u) * CHUNK_BLOCKS, BLOCKS);
+    let end = min((place + 1u) * (CHUNK_BLOCKS * BLOCK / 4u), QUADS);
     var sum = vec2<u32>();
-    for (var b = place * CHUNK_BLOCKS; b < end; b += 2u) {
-        let first = sum;
-        for (var q = b * (BLOCK / 4u); q < (b + 1u) * (BLOCK / 4u); q++) {
-            let w = weight_bits(q);
-            sum = add(add(add(add(sum, quota(w.x, ratio)), quota(w.y, ratio)), quota(w.z, ratio)), quota(w.w, ratio));
-        }
-        let second = sum;
-        for (var q = (b + 1u) * (BLOCK / 4u); q < (b + 2u) * (BLOCK / 4u); q++) {
-            let w = weight_bits(q);
-            sum = add(add(add(add(sum, quota(w.x, ratio)), quota(w.y, ratio)), quota(w.z, ratio)), quota(w.w, ratio));
-        }
-        table_store(2u + CHUNKS + b / 2u, vec4<u32>(first, second));
+    for (var q = place * (CHUNK_BLOCKS * BLOCK / 4u); q < end; q++) {
+        let w = weight_bits(q);
+        sum = add(add(add(add(sum, quota(w.x, ratio)), quota(w.y, ratio)), quota(w.z, ratio)), quota(w.w, ratio));
     }
     table_store(2u + place, vec4<u32>(sum, 0u, 0u));
 #endif
@@ -239,8 +232,26 @@ fn main(
     table_store(1u, vec4<u32>(select(1u, sum.x + 1u, over), select(sum.x, 0xffffffffu, over), 0u, 0u));
 #endif
 #if STAGE == 4
-    let first = place * RUN;
     let ratio = table_load(0u);
+    let end = min((place + 1u) * (CHUNK_BLOCKS * BLOCK / 4u), QUADS);
+    var sum = table_load(2u + place).xy;
+#if !EACH
+    sum = add(sum, vec2<u32>(0u - fixed(offset(0u), table_load(1u)), 0u));
+#endif
+    for (var q = place * (CHUNK_BLOCKS * BLOCK / 4u); q < end; q++) {
+        let w = weight_bits(q);
+        let a = add(sum, quota(w.x, ratio));
+        let b = add(a, quota(w.y, ratio));
+        let c = add(b, quota(w.z, ratio));
+        sum = add(c, quota(w.w, ratio));
+        table_store(HIGH + q, vec4<u32>(a.y, b.y, c.y, sum.y));
+#if EACH
+        table_store(LOW + q, vec4<u32>(a.x, b.x, c.x, sum.x));
+#endif
+    }
+#endif
+#if STAGE == 5
+    let first = place * RUN;
     let range = table_load(1u);
 #if EACH
     let carry = 0u;
@@ -263,27 +274,27 @@ fn main(
         let block = seek(j + at, u[at], carry);
         owners += open * (block * BLOCK - i);
         i = block * BLOCK;
-        s = quad(i / 4u, block_start(block, carry), ratio);
+        s = quad(i / 4u);
         i += 4u;
         owners += passed(s, j, u);
         var idle = 0u;
+        // Every turn loads and stores, needed or not: an adapter that moves memory lane by lane guesses branches badly.
         while (j < end && idle < BLOCK / 2u) {
             let last = min(j + 3u, PLACES - 1u);
-            while (i < N && idle < BLOCK / 2u && before(s.low.w, s.high.w, last, u.w)) {
-                let reached = s.high.w;
-                s = quad(i / 4u, vec2<u32>(s.low.w, s.high.w), ratio);
-                i += 4u;
-                idle = select(idle + 1u, 0u, s.high.w != reached);
-                owners += passed(s, j, u);
-            }
-            if (idle < BLOCK / 2u) {
-                owners_store(j, min(owners, vec4<u32>(N - 1u)));
-                j += 4u;
+            let next = quad(min(i / 4u, QUADS - 1u));
+            let goes_on = i < N && before(s.low.w, s.high.w, last, u.w);
+            idle = select(idle, select(idle + 1u, 0u, next.high.w != s.high.w), goes_on);
+            i = select(i, i + 4u, goes_on);
+            s.high = select(s.high, next.high, goes_on);
+            s.low = select(s.low, next.low, goes_on);
+            owners = select(owners, owners + passed(s, j, u), goes_on);
+            owners_store(j, min(owners, vec4<u32>(N - 1u)));
+            let done = i >= N || !before(s.low.w, s.high.w, last, u.w);
+            j = select(j, j + 4u, done);
 #if EACH
-                u = offsets_fixed(j, range);
+            u = offsets_fixed(j, range);
 #endif
-                owners = vec4<u32>(i - 4u) + passed(s, j, u);
-            }
+            owners = select(owners, vec4<u32>(i - 4u) + passed(s, j, u), done);
         }
     }
 #endif

@@ -35,17 +35,19 @@ pub enum Stage {
     Sums,
     /// Places over the sum of weights.
     Ratio,
-    /// Sums of quotas of blocks and chunks.
+    /// Sums of quotas of chunks.
     Quotas,
     /// Where chunks start.
     Starts,
+    /// Running sums of quotas.
+    Ends,
     /// Owners.
     Owners,
 }
 
 impl Stage {
     /// In order of execution.
-    pub const ALL: [Stage; 5] = [Stage::Sums, Stage::Ratio, Stage::Quotas, Stage::Starts, Stage::Owners];
+    pub const ALL: [Stage; 6] = [Stage::Sums, Stage::Ratio, Stage::Quotas, Stage::Starts, Stage::Ends, Stage::Owners];
 
     /// Used in reports.
     pub fn name(self) -> &'static str {
@@ -54,6 +56,7 @@ impl Stage {
             Stage::Ratio => "places a weight",
             Stage::Quotas => "quotas",
             Stage::Starts => "starts of chunks",
+            Stage::Ends => "running sums of quotas",
             Stage::Owners => "owners",
         }
     }
@@ -73,8 +76,7 @@ impl Cuts {
     /// For so many weights and places, neither 0.
     pub fn new(weights: usize, places: usize) -> Self {
         let blocks = weights.div_ceil(BLOCK);
-        // Starts of blocks are stored in pairs.
-        let chunk_blocks = blocks.div_ceil(MOST_CHUNKS.min(blocks.div_ceil(4))).next_multiple_of(2);
+        let chunk_blocks = blocks.div_ceil(MOST_CHUNKS.min(blocks.div_ceil(4)));
         let run = (places / 8192).next_power_of_two().clamp(16, 128);
         Cuts { weights, places, chunks: blocks.div_ceil(chunk_blocks), chunk_blocks, run }
     }
@@ -82,15 +84,15 @@ impl Cuts {
     /// Invocations of a stage.
     pub fn invocations(&self, stage: Stage) -> usize {
         match stage {
-            Stage::Sums | Stage::Quotas => self.chunks,
+            Stage::Sums | Stage::Quotas | Stage::Ends => self.chunks,
             Stage::Ratio | Stage::Starts => 1,
             Stage::Owners => self.places.div_ceil(self.run),
         }
     }
 
-    /// Words of the table that the stages share.
-    pub fn table_words(&self) -> usize {
-        4 * (2 + self.chunks + self.chunks * self.chunk_blocks / 2)
+    /// Words of the table that the stages share; more if offsets differ between places.
+    pub fn table_words(&self, each: bool) -> usize {
+        4 * (2 + self.chunks + self.weights.div_ceil(4) * if each { 2 } else { 1 })
     }
 }
 
@@ -130,16 +132,16 @@ pub fn text(stage: Stage, cuts: &Cuts, io: &Io) -> Result<String> {
         ("CHUNK_ROUNDS", rounds(cuts.chunks) as usize),
         ("BLOCK_ROUNDS", rounds(cuts.chunk_blocks) as usize),
     ];
-    let shader = constants
-        .iter()
-        .fold(include_str!("../../shaders/apportion.wgsl").to_string(), |text, (name, value)| {
+    let shader =
+        constants.iter().fold(include_str!("../../shaders/apportion.wgsl").to_string(), |text, (name, value)| {
             text.replace(&format!("#{name}#"), &value.to_string())
         });
     let is = |stages: &[Stage]| u8::from(stages.contains(&stage));
     let defines = Defines::new()
         .set("STAGE", stage as u8)
         .set("SUMS", is(&[Stage::Sums, Stage::Ratio]))
-        .set("QUOTAS", is(&[Stage::Quotas, Stage::Owners]))
+        .set("QUOTAS", is(&[Stage::Quotas, Stage::Ends]))
+        .set("OFFSETS", is(&[Stage::Ends, Stage::Owners]))
         .set("EACH", u8::from(io.each))
         .splice("io", spliced(stage, cuts, io));
     preprocess("apportion", &shader, &defines)
@@ -152,7 +154,7 @@ fn spliced(stage: Stage, cuts: &Cuts, io: &Io) -> String {
         "fn table_load(i: u32) -> vec4<u32> {{ return buf{table}[{base} + i]; }}\n\
          fn table_store(i: u32, x: vec4<u32>) {{ buf{table}[{base} + i] = x; }}\n"
     );
-    if matches!(stage, Stage::Sums | Stage::Quotas | Stage::Owners) {
+    if matches!(stage, Stage::Sums | Stage::Quotas | Stage::Ends) {
         let (load, names) = &io.weights;
         let bits = names.each_ref().map(|name| format!("bitcast<u32>({name})")).join(", ");
         // Beyond the last weight, and below 0, there is nothing.
@@ -164,18 +166,15 @@ fn spliced(stage: Stage, cuts: &Cuts, io: &Io) -> String {
              return select(bits, vec4<u32>(), (bits >= vec4<u32>(0x80000000u)){inside});\n}}\n"
         ));
     }
-    if stage == Stage::Owners {
+    if matches!(stage, Stage::Ends | Stage::Owners) {
         let (load, name) = &io.offset;
-        let rest: String = (0..4)
-            .map(|lane| {
-                format!("    if (j + {lane}u < PLACES) {{ buf{into}[{into_base} + j / 4u][{lane}] = x[{lane}]; }}\n")
-            })
-            .collect();
         text.push_str(&format!(
-            "fn offset(at: u32) -> f32 {{\n{step}    let j = min(at, PLACES - 1u);\n{load}    return {name};\n}}\n\
-             fn owners_store(j: u32, x: vec4<u32>) {{\n    \
-             if (j + 3u < PLACES) {{ buf{into}[{into_base} + j / 4u] = x; return; }}\n{rest}}}\n"
+            "fn offset(at: u32) -> f32 {{\n{step}    let j = min(at, PLACES - 1u);\n{load}    return {name};\n}}\n"
         ));
+    }
+    if stage == Stage::Owners {
+        // Tensors are padded to whole vectors.
+        text.push_str(&format!("fn owners_store(j: u32, x: vec4<u32>) {{ buf{into}[{into_base} + j / 4u] = x; }}\n"));
     }
     text
 }

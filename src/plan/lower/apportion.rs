@@ -17,7 +17,8 @@ fn cuts(nodes: &[Rc<Node>], id: NodeId) -> Option<Cuts> {
 
 /// Words that the dispatches of a node share.
 pub(super) fn table_words(nodes: &[Rc<Node>], id: NodeId) -> usize {
-    cuts(nodes, id).map_or(0, |cuts| cuts.table_words())
+    let each = !nodes[nodes[id.index()].args[1].index()].shape.is_empty();
+    cuts(nodes, id).map_or(0, |cuts| cuts.table_words(each))
 }
 
 impl Lowering<'_> {
@@ -58,12 +59,19 @@ impl Lowering<'_> {
         flops += match stage {
             Stage::Sums => 10.0 * n as f64,
             Stage::Ratio | Stage::Starts => 0.0,
-            Stage::Quotas => 50.0 * n as f64,
-            Stage::Owners => 50.0 * n as f64 + 16.0 * places as f64,
+            Stage::Quotas | Stage::Ends => 50.0 * n as f64,
+            Stage::Owners => 16.0 * places as f64,
         };
         let words = match stage {
             Stage::Sums | Stage::Quotas => n,
             Stage::Ratio | Stage::Starts => 0,
+            Stage::Ends => {
+                if each {
+                    3 * n
+                } else {
+                    2 * n
+                }
+            }
             Stage::Owners => n + places,
         };
         let what = format!("{} of apportion #{}", stage.name(), id.0);

@@ -44,7 +44,8 @@ impl Lowering<'_> {
     fn flat(&self, g: usize, group: &Group) -> Option<Shape> {
         let Domain::Rows(n) = group.domain else { return None };
         let shape: Shape = [n].into();
-        let fits = !self.loops() && group.roots.iter().all(|id| self.node(*id).shape == shape) && self.is_flat(g, &shape);
+        let fits =
+            !self.loops() && group.roots.iter().all(|id| self.node(*id).shape == shape) && self.is_flat(g, &shape);
         fits.then_some(shape)
     }
 
