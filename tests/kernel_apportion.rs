@@ -92,7 +92,8 @@ impl Shares {
     }
 
     fn of(&self, w: &[f32], u: f32) -> Vec<u32> {
-        let tensor = |name: &str, shape: &[usize], data: &[f32]| Tensor::from_slice(&self.gpu, name, shape, data).unwrap();
+        let tensor =
+            |name: &str, shape: &[usize], data: &[f32]| Tensor::from_slice(&self.gpu, name, shape, data).unwrap();
         let bindings = Bindings::new().tensor("w", &tensor("w", &[self.n], w)).tensor("u", &tensor("u", &[], &[u]));
         let mut session = Session::new(&self.plan, bindings).unwrap();
         session.run(1).unwrap();
@@ -110,7 +111,12 @@ fn every_share_is_floor_or_ceiling_of_the_quota() {
                     let owners = shares.of(&w, u);
                     assert!(owners.is_sorted(), "{what}, {n}, u = {u}, {tier}");
                     let wrong = wrong(&w, &owners);
-                    assert!(wrong.is_empty(), "{what}, {n}, u = {u}, {tier}: {} wrong, first {:?}", wrong.len(), wrong[0]);
+                    assert!(
+                        wrong.is_empty(),
+                        "{what}, {n}, u = {u}, {tier}: {} wrong, first {:?}",
+                        wrong.len(),
+                        wrong[0]
+                    );
                 }
             }
         }
@@ -132,7 +138,9 @@ fn a_million_shares_and_ten_million_are_floor_or_ceiling() {
 #[test]
 fn fewer_and_more_places_than_weights() {
     for (tier, gpu) in common::gpus() {
-        for (n, places) in [(1000, 1), (1000, 10), (7, 1009), (1, 5), (300_000, 2), (300_000, 5), (4097, 100), (100, 40_001)] {
+        for (n, places) in
+            [(1000, 1), (1000, 10), (7, 1009), (1, 5), (300_000, 2), (300_000, 5), (4097, 100), (100, 40_001)]
+        {
             let shares = Shares::new(&gpu, n, |w, u| w.apportion(places, u));
             for (what, w) in families(n, 4) {
                 let owners = shares.of(&w, 0.7);
@@ -175,7 +183,8 @@ fn owners_are_those_of_f64() {
                 let gpu = common::gpu();
                 let plan = Plan::compile(&gpu, &[("owners", owners)], &CompileOptions::default()).unwrap();
                 let tensor = |name: &str, shape: &[usize], x: &[f32]| Tensor::from_slice(&gpu, name, shape, x).unwrap();
-                let bindings = Bindings::new().tensor("w", &tensor("w", &[n], &w)).tensor("u", &tensor("u", &shape, &u));
+                let bindings =
+                    Bindings::new().tensor("w", &tensor("w", &[n], &w)).tensor("u", &tensor("u", &shape, &u));
                 let mut session = Session::new(&plan, bindings).unwrap();
                 session.run(1).unwrap();
                 let got = session.read::<u32>("owners").unwrap().wait().unwrap();

@@ -4,7 +4,7 @@ use super::kernel::{Frame, entry};
 use super::{About, Dispatch, Lowering, STEP};
 use crate::error::Result;
 use crate::graph::{NodeId, Shape};
-use crate::plan::classify::Domain;
+use crate::plan::classify::{Domain, How};
 use crate::plan::emit::{Affine, Emitter, Val, flatten};
 use crate::plan::partition::Group;
 
@@ -49,10 +49,14 @@ impl Lowering<'_> {
         fits.then_some(shape)
     }
 
-    /// Whether all that a group computes is numbers and vectors of this shape, long enough and a multiple of four.
+    /// Whether all that a group computes is numbers and vectors of this shape, long enough and a multiple of four. Long sums
+    /// stay one an invocation: Mesa's llvmpipe ends all loops of an invocation after 65,535 turns together.
     pub(super) fn is_flat(&self, g: usize, shape: &Shape) -> bool {
         let long = |n: usize| n.is_multiple_of(4) && n >= FLAT;
-        let alone = |id: &NodeId| matches!(self.node(*id).shape[..], [] | [1]) || self.node(*id).shape == *shape;
+        let alone = |id: &NodeId| {
+            let of = &self.node(*id).shape;
+            self.part.how(*id) != How::Loop && (of == shape || matches!(of[..], [] | [1]))
+        };
         matches!(shape[..], [n] if long(n)) && self.needs[g].inlined.iter().all(alone)
     }
 
