@@ -50,7 +50,7 @@ pub(super) fn tangent<'g>(g: &'g Graph, id: NodeId, node: &Node, t: &[Option<Var
         }
         Op::StopGrad if is_switch(node) => return Err(second_derivative_of_a_switch(node)),
         // Piecewise constant, or not a function of real numbers.
-        Op::Cast | Op::Compare(_) | Op::SearchSorted | Op::StopGrad => None,
+        Op::Cast | Op::Compare(_) | Op::SearchSorted | Op::Apportion | Op::StopGrad => None,
         Op::Const(_) | Op::Input(_) | Op::Step | Op::Iota { .. } => None,
         Op::FoldIn(_) | Op::Random(_) | Op::Invalid => None,
     })

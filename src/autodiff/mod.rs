@@ -27,8 +27,8 @@
 //!
 //! # What has no derivative
 //!
-//! - Integers, comparisons, casts, `floor`, `search_sorted` and random numbers are piecewise constant or independent
-//!   of their arguments: their derivative is zero. `stop_grad` makes it zero.
+//! - Integers, comparisons, casts, `floor`, `search_sorted`, `apportion` and random numbers are piecewise constant or
+//!   independent of their arguments: their derivative is zero. `stop_grad` makes it zero.
 //! - `max_over` jumps between elements and is refused, unless `stop_grad` stands behind it.
 //! - `max`, `min`, `abs` and `select` have a **first** derivative: that of the branch taken. At a tie `max` and `min`
 //!   give half to each argument and `abs` gives 0. A second derivative through the switch is refused with

@@ -52,24 +52,31 @@ impl Scheme {
 /// Ancestors of `n` walkers with relative weights `w [n]` (not normalised, none negative): `U32 [n]`.
 ///
 /// `uniforms` as [`Scheme::uniforms`] draws them. Ancestor `j` is the first walker whose running sum of weights reaches
-/// the `j`-th point; a walker of weight 0 is never one.
+/// the `j`-th point; a walker of weight 0 is never one. Weights below `2^-126` may count as 0.
 ///
 /// # Accuracy
-/// The running sum is rounded to f32, so a point within `2^-24` of a boundary may fall to the neighbour: offspring counts
-/// keep their mean within `n 2^-23`, and systematic ones are floor or ceiling of a number that close to `n p_i`.
+/// With `Systematic` every walker has `floor(n p_i)` or `ceil(n p_i)` offspring, `p_i` being exactly `w_i` over the sum of all `w`:
+/// no rounding and no driver can break it, because sums are integers ([`Var::apportion`], derived in `kernels::apportion`). The
+/// mean is kept within `2^-29 (1 + n p_i / 64)` and the part of uniforms, below `n 2^-28` and about `2^-33 sqrt(n)`, that would
+/// leave a point without an owner. `Stratified` has its points on the same line: counts are within 2 of `n p_i`.
+///
+/// `Multinomial` searches a running sum in f32, so that a point within `2^-24` of a boundary may fall to the neighbour.
+/// `Residual` does so for the places that are left; its whole offspring are summed as integers, and an `n p_i` that f32 cannot
+/// tell from an integer counts as that.
 #[track_caller]
 pub fn ancestors<'g>(scheme: Scheme, w: Var<'g>, uniforms: Var<'g>) -> Var<'g> {
-    let (g, n) = (w.graph(), w.shape().numel());
-    if scheme == Scheme::Residual {
-        return residual(w, uniforms);
+    match scheme {
+        Scheme::Stratified | Scheme::Systematic => w.apportion(w.shape().numel(), uniforms),
+        Scheme::Multinomial => multinomial(w, uniforms),
+        Scheme::Residual => residual(w, uniforms),
     }
+}
+
+#[track_caller]
+fn multinomial<'g>(w: Var<'g>, uniforms: Var<'g>) -> Var<'g> {
     let sums = w.cumsum(0);
     let total = last(sums);
-    let points = match scheme {
-        Scheme::Multinomial => uniforms * total,
-        _ => (g.iota(0, [n]).cast(DType::F32) + uniforms) * (total / n as f64),
-    };
-    reach(sums, points.min(total))
+    reach(sums, (uniforms * total).min(total))
 }
 
 /// Whole offspring first, `floor(n p_i)` each; the places left are drawn from the fractions.
@@ -77,11 +84,12 @@ pub fn ancestors<'g>(scheme: Scheme, w: Var<'g>, uniforms: Var<'g>) -> Var<'g> {
 fn residual<'g>(w: Var<'g>, uniforms: Var<'g>) -> Var<'g> {
     let (g, n) = (w.graph(), w.shape().numel());
     let expected = w * (n as f64 / last(w.cumsum(0)));
-    let whole = expected.floor();
-    let (whole_sums, rest_sums) = (whole.cumsum(0), (expected - whole).cumsum(0));
-    let place = g.iota(0, [n]).cast(DType::F32);
-    // Halves between integers: rounding of the (integer) running sum cannot move them across a boundary.
-    let fixed = reach(whole_sums, place + 0.5);
+    // Four roundings, of 2^-24 each, stand between this and `n p`.
+    let whole = (expected * (1.0 + 2f64.powi(-22))).floor();
+    let rest_sums = (expected - whole).max(0.0).cumsum(0);
+    let whole_sums = whole.cast(DType::U32).cumsum(0);
+    let place = g.iota(0, [n]);
+    let fixed = reach(whole_sums, place + 1);
     let rest = last(rest_sums);
     place.lt(last(whole_sums)).select(fixed, reach(rest_sums, (uniforms * rest).min(rest)))
 }

@@ -167,6 +167,9 @@ pub enum Op {
     ScatterAdd,
     /// For each query in `args[1]`, how many entries of the ascending `args[0] [m]` are below it: `U32` in `0..=m`.
     SearchSorted,
+    /// Ancestors: which of the weights `args[0] [n]` owns each of the node's places, place `j` at `j + args[1][j]` (or
+    /// `j + args[1]`, a scalar) of as many as there are: `U32`. See [`Var::apportion`](super::Var::apportion).
+    Apportion,
     /// `[n, k] x [k, m]`.
     MatMul,
     /// Sum of shifted copies over the trailing axes.
@@ -211,6 +214,7 @@ impl Op {
             Op::Gather => "gather",
             Op::ScatterAdd => "scatter_add",
             Op::SearchSorted => "search_sorted",
+            Op::Apportion => "apportion",
             Op::MatMul => "matmul",
             Op::Stencil { .. } => "stencil",
             Op::FoldIn(_) => "fold_in",

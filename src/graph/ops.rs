@@ -253,6 +253,48 @@ impl<'g> Var<'g> {
         self.graph().push(Op::SearchSorted, vec![self.id(), queries.id()], to, DType::U32, site)
     }
 
+    /// `places` places shared out among these weights `[n]`, none negative: which weight owns each place, `U32 [places]`.
+    ///
+    /// Lay the weights out one after the other on a line of length `places`, so that each takes up its *quota*, `places`
+    /// times its part of the sum. Place `j` is the point `j + offsets[j]`, offsets in `(0, 1)`; one number serves all places
+    /// alike. A place goes to the weight on which it lies, and a place on a boundary to the weight that ends there.
+    ///
+    /// With one offset for all places, a weight owns `floor` or `ceil` of its quota, exactly, whatever the rounding of sums;
+    /// a weight of 0 owns nothing. If all weights are 0, or there is one that is no number, owners are in range and mean
+    /// nothing. `places` is below `2^30`. Piecewise constant: the derivative is zero.
+    ///
+    /// # Accuracy
+    /// A quota `q` counts as the integer next to it if it is that close to it as its rounding, `2^-30 + q 2^-36`, and is
+    /// otherwise rounded to `2^-32`. Boundaries move by the sum of these. Derived in `kernels::apportion`.
+    ///
+    /// ```
+    /// # use ergodic::graph::{Feeds, Graph};
+    /// # fn main() -> ergodic::Result<()> {
+    /// let g = Graph::new();
+    /// let owners = g.input("w", [4]).apportion(5, g.constant(0.5));
+    /// // Quotas 1, 2.5, 0, 1.5; places at 0.5, 1.5, 2.5, 3.5, 4.5.
+    /// let got = g.eval_f64(&[owners], &Feeds::new().tensor("w", &[2.0, 5.0, 0.0, 3.0]))?;
+    /// assert_eq!(got[0].data, [0.0, 1.0, 1.0, 1.0, 3.0]);
+    /// # Ok(()) }
+    /// ```
+    #[track_caller]
+    pub fn apportion(self, places: usize, offsets: Var<'g>) -> Var<'g> {
+        let (from, at, site) = (self.shape(), offsets.shape(), Location::caller());
+        if self.is_invalid() || offsets.is_invalid() {
+            return if self.is_invalid() { self } else { offsets };
+        }
+        let shapes = from.len() == 1 && (at.is_empty() || at[..] == [places]);
+        if !shapes || self.dtype() != DType::F32 || offsets.dtype() != DType::F32 {
+            let got = format!("{from} {:?} and offsets {at} {:?} for {places} places", self.dtype(), offsets.dtype());
+            return self.mismatch("apportion", got, "F32 [n] and offsets F32 [] or [places]".into(), site);
+        }
+        if (from[0] == 0 && places > 0) || places >= MOST_PLACES {
+            let want = format!("a weight or more, and fewer than {MOST_PLACES} places");
+            return self.mismatch("apportion", format!("{} weights and {places} places", from[0]), want, site);
+        }
+        self.graph().push(Op::Apportion, vec![self.id(), offsets.id()], [places].into(), DType::U32, site)
+    }
+
     /// Matrix product of `[n, k]` and `[k, m]`.
     #[track_caller]
     pub fn matmul(self, other: Var<'g>) -> Var<'g> {
@@ -286,6 +328,9 @@ impl<'g> Var<'g> {
         self.graph().push(Op::Stencil { taps: taps.into(), boundary }, vec![self.id()], shape, dtype, site)
     }
 }
+
+/// Quotas are fixed-point numbers with 32 bits before the point, and two bits are kept free.
+const MOST_PLACES: usize = 1 << 30;
 
 /// One axis or several.
 pub trait Axes {

@@ -117,7 +117,8 @@ impl Graph {
 /// Whether the derivative passes from argument `i` to the result.
 fn has_slope(op: &Op, i: usize) -> bool {
     match op {
-        Op::StopGrad | Op::Cast | Op::Compare(_) | Op::SearchSorted | Op::Unary(Unary::Floor | Unary::Not) => false,
+        Op::StopGrad | Op::Cast | Op::Compare(_) | Op::Unary(Unary::Floor | Unary::Not) => false,
+        Op::SearchSorted | Op::Apportion => false,
         Op::Select => i > 0,
         Op::Gather | Op::ScatterAdd => i == 0,
         _ => true,
@@ -183,6 +184,7 @@ impl Placement<'_> {
                     taps.iter().any(|tap| axis >= first(&tap.offset) && tap.offset[axis - first(&tap.offset)] != 0);
                 if touches { Err(Mixed) } else { self.at[0].ok_or(Mixed) }
             }
+            Op::Apportion => Err(Mixed), // each place depends on all weights
             // These have no argument that could depend on rows.
             Op::Const(_) | Op::Input(_) | Op::Step | Op::Iota { .. } | Op::FoldIn(_) | Op::Random(_) | Op::Invalid => {
                 Err(Mixed)

@@ -24,6 +24,8 @@ pub(super) enum How {
     MatMul,
     /// By the kernel `shaders/scan.wgsl`.
     Scan,
+    /// By the kernels of `shaders/apportion.wgsl`.
+    Apportion,
 }
 
 /// How this node's value comes about.
@@ -36,6 +38,7 @@ pub(super) fn how(nodes: &[Rc<Node>], id: NodeId) -> How {
             reduction(terms, node.shape.numel())
         }
         Op::CumSum { axis } if node.shape[*axis] > INLINE_TERMS => How::Scan,
+        Op::Apportion => How::Apportion,
         Op::ScatterAdd if nodes[node.args[1].index()].shape.numel() > INLINE_TERMS => How::Loop,
         Op::MatMul => {
             let k = nodes[node.args[0].index()].shape[1];
@@ -83,6 +86,7 @@ pub(super) fn flops(nodes: &[Rc<Node>], id: NodeId) -> f64 {
         Op::Random(Draw::Bits | Draw::Uniform) => 25.0,
         Op::Random(Draw::Normal(_)) => 40.0,
         Op::SearchSorted => 40.0,
+        Op::Apportion => 200.0,
         Op::ScatterAdd => 2.0 * nodes[node.args[1].index()].shape.numel() as f64,
         Op::Stencil { taps, .. } => 2.0 * taps.len() as f64,
         Op::Gather => 2.0,
@@ -94,7 +98,7 @@ pub(super) fn flops(nodes: &[Rc<Node>], id: NodeId) -> f64 {
 /// Arguments that are read at places that have nothing to do with the reader's own: they must lie in memory.
 pub(super) fn read_at_random(node: &Node) -> &[NodeId] {
     match &node.op {
-        Op::Gather | Op::SearchSorted => &node.args[..1],
+        Op::Gather | Op::SearchSorted | Op::Apportion => &node.args[..1],
         Op::ScatterAdd | Op::CumSum { .. } | Op::Stencil { .. } => &node.args,
         _ => &[],
     }

@@ -26,6 +26,8 @@ pub enum Body {
     Scan(NodeId),
     /// A pass of stencils, by its position.
     Stencils(usize),
+    /// Places shared out among weights.
+    Apportion(NodeId),
 }
 
 /// One kernel: what it is made around, where its invocations stand, and what it stores.
@@ -126,6 +128,7 @@ impl Partitioner<'_> {
             match self.how(id) {
                 How::MatMul => drop(cut.insert(id, "result of a tiled product")),
                 How::Scan => drop(cut.insert(id, "result of a scan")),
+                How::Apportion => drop(cut.insert(id, "owners of places")),
                 How::Loop => drop(cut.insert(id, "a long sum, computed once an element")),
                 How::Input | How::Inline | How::Parts(_) => {}
             }
@@ -199,6 +202,7 @@ impl Partitioner<'_> {
             match self.how(id) {
                 How::MatMul => plan.alone(id, Body::MatMul(id), Domain::Elements(node.shape.clone())),
                 How::Scan => plan.alone(id, Body::Scan(id), Domain::Elements(node.shape.clone())),
+                How::Apportion => plan.alone(id, Body::Apportion(id), Domain::Elements(node.shape.clone())),
                 How::Parts(parts) => {
                     plan.alone(id, Body::Parts(id, parts), Domain::Elements(node.shape.clone()));
                     if cut.contains_key(&id) {
@@ -239,7 +243,7 @@ impl Partitioner<'_> {
         let (mut all, mut inlined) = (BTreeMap::new(), HashSet::new());
         let made_around = match group.body {
             Body::Map | Body::Stencils(_) => None,
-            Body::MatMul(id) | Body::Parts(id, _) | Body::Scan(id) => Some(id),
+            Body::MatMul(id) | Body::Parts(id, _) | Body::Scan(id) | Body::Apportion(id) => Some(id),
         };
         let own_parts = |id: NodeId| match group.body {
             Body::Parts(own, _) => id != own && matches!(self.how(id), How::Parts(_)),

@@ -6,6 +6,7 @@
 //! Layout: [`Feeds`] is what a graph is computed from; `views` moves elements, `reduce` sums them, `index` looks them
 //! up, `random` draws them.
 
+mod apportion;
 mod feeds;
 mod index;
 mod random;
@@ -189,6 +190,7 @@ fn apply(node: &Node, args: &[Arg<'_>]) -> Result<Vec<f64>> {
         (Op::Gather, [table, at]) => index::gather(table.data, &table.shape, at.data)?,
         (Op::ScatterAdd, [x, at]) => index::scatter_add(x.data, at.data, to, dtype),
         (Op::SearchSorted, [table, queries]) => index::search_sorted(table.data, queries.data),
+        (Op::Apportion, [w, at]) => apportion::reference(w.data, to.numel(), at.data),
         _ => return Err(no_value("a value built from a mistake")),
     })
 }

@@ -16,7 +16,7 @@ mod value;
 
 pub use index::{Affine, Sym, SymInfo, flatten};
 pub use load::{Base, Source, buffer_name, offset_name};
-pub(super) use ops::{binary_flops, unary_flops};
+pub(super) use ops::{PartCut, binary_flops, unary_flops};
 
 use crate::graph::{Node, NodeId};
 use std::collections::{HashMap, HashSet};

@@ -4,9 +4,12 @@ use super::kernel::{Frame, entry};
 use super::{About, Dispatch, Lowering, STEP};
 use crate::error::Result;
 use crate::graph::{NodeId, Shape};
-use crate::plan::classify::Domain;
+use crate::plan::classify::{Domain, How};
 use crate::plan::emit::{Affine, Emitter, Val, flatten};
 use crate::plan::partition::Group;
+
+/// Fewest rows that are taken four at a time: fewer are better spread over a device one by one.
+const FLAT: usize = 1 << 14;
 
 impl Lowering<'_> {
     pub(super) fn map(&self, g: usize, group: &Group) -> Result<Option<Dispatch>> {
@@ -17,7 +20,15 @@ impl Lowering<'_> {
         if count == 0 || group.roots.is_empty() {
             return Ok(None);
         }
-        let Domain::Elements(shape) = &group.domain else { return self.rows(g, group, count).map(Some) };
+        let flat = self.flat(g, group);
+        let shape = match &group.domain {
+            Domain::Elements(shape) => shape,
+            Domain::Rows(_) => match &flat {
+                Some(shape) => shape,
+                None => return self.rows(g, group, count).map(Some),
+            },
+        };
+        let count = shape.numel() / lanes(shape);
         let (mut frame, sources) = self.sources(g, group);
         let mut out = self.emitter(&sources, 0);
         let idx = elements(&mut out, shape, count);
@@ -26,6 +37,27 @@ impl Lowering<'_> {
         let body = format!("{STEP}{}", out.finish());
         let about = About { looped: false, flops, bytes: self.bytes(g, group), what: self.what(group) };
         self.finish(&frame, "map", &entry(count, &body), count, about).map(Some)
+    }
+
+    /// The shape of a group of rows in which each row is one number, however it is computed: four of them are neighbours in
+    /// memory, and one vector load.
+    fn flat(&self, g: usize, group: &Group) -> Option<Shape> {
+        let Domain::Rows(n) = group.domain else { return None };
+        let shape: Shape = [n].into();
+        let fits =
+            !self.loops() && group.roots.iter().all(|id| self.node(*id).shape == shape) && self.is_flat(g, &shape);
+        fits.then_some(shape)
+    }
+
+    /// Whether all that a group computes is numbers and vectors of this shape, long enough and a multiple of four. Long sums
+    /// stay one an invocation: Mesa's llvmpipe ends all loops of an invocation after 65,535 turns together.
+    pub(super) fn is_flat(&self, g: usize, shape: &Shape) -> bool {
+        let long = |n: usize| n.is_multiple_of(4) && n >= FLAT;
+        let alone = |id: &NodeId| {
+            let of = &self.node(*id).shape;
+            self.part.how(*id) != How::Loop && (of == shape || matches!(of[..], [] | [1]))
+        };
+        matches!(shape[..], [n] if long(n)) && self.needs[g].inlined.iter().all(alone)
     }
 
     /// Names of what a group stores, for the report.

@@ -1,5 +1,6 @@
 //! From groups of nodes to dispatches: where every value lies, and the text of every kernel.
 
+mod apportion;
 mod arena;
 mod kernel;
 mod layout;
@@ -196,6 +197,7 @@ impl<'a> Lowering<'a> {
                 Body::Parts(id, parts) => all.extend(self.parts(g, group, id, parts)?),
                 Body::Scan(id) => all.extend(self.scan(g, group, id)?),
                 Body::Stencils(pass) => all.push(self.stream(g, group, &self.part.passes.list[pass])?),
+                Body::Apportion(id) => all.extend(self.apportion(g, group, id)?),
             }
         }
         for (id, to) in &self.copies {

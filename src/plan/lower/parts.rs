@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::graph::{DType, NodeId, Op, Shape};
 use crate::kernels::scan;
 use crate::plan::classify::parts;
-use crate::plan::emit::{flatten, offset_name};
+use crate::plan::emit::{PartCut, flatten, offset_name};
 use crate::plan::partition::Group;
 
 /// Words that a scan needs for the totals of its chunks (two words each: sum and compensation).
@@ -38,7 +38,8 @@ impl Lowering<'_> {
         let place = out.symbol("place", places, 0);
         let boxes: Vec<_> = [count].into_iter().chain(node.shape.iter().copied()).collect();
         let idx = out.unflatten(&place, &boxes);
-        let part = out.part(id, &idx[1..], &idx[0], count, terms);
+        let cut = PartCut { parts: count, terms, lanes: if self.is_flat(g, source) { 4 } else { 1 } };
+        let part = out.part(id, &idx[1..], &idx[0], cut);
         let (arena, base) = (frame.arena(), frame.base(base));
         let word = idx[0].times(stride).plus(&flatten(&idx[1..], &node.shape)).plus(&out.base(base));
         out.store(arena, &word, &[part], DType::F32);

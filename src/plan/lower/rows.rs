@@ -75,7 +75,7 @@ impl Lowering<'_> {
     }
 
     /// Whether one dispatch may compute many steps: it is the whole plan, and every row needs only itself.
-    fn loops(&self) -> bool {
+    pub(super) fn loops(&self) -> bool {
         let alone = self.groups.len() == 1 && self.copies.is_empty();
         alone && self.tensors.iter().any(|t| t.role == Role::State)
     }

@@ -1,0 +1,301 @@
+// apportion: PLACES places shared out among N weights; place j, at j + u_j, belongs to the weight on whose quota it lies.
+//   Quotas are places * w / sum w, in fixed point: pairs (low, high) of u32 with 32 bits before the point. All arithmetic is
+//   on integers, so no compiler may reorder it, and every stage that computes a quota computes the same bits.
+//   STAGE 0 sums the weights of every chunk       STAGE 1 makes places / sum of them, one invocation
+//   STAGE 2 sums the quotas of every chunk
+//   STAGE 3 makes running sums of totals, and the range of offsets for which all places are taken, one invocation
+//   STAGE 4 writes the running sums of quotas: their integer parts, and their fractions if offsets differ between places
+//   STAGE 5 finds the first place of a run by bisection of these, then walks along weights and places together
+// One invocation a chunk of CHUNK_BLOCKS blocks of BLOCK weights, or a run of RUN places.
+// Spliced in: weight_bits(q) reads four weights, offset(j) reads u_j, owners_store(j, x) writes four owners,
+//   table_load(i) and table_store(i, x) move vectors of the table: 0 ratio, 1 offsets, then chunks, high and low words of sums.
+// No barrier, no atomic. Derivation and twin: kernels/apportion.rs.
+const N: u32 = #N#u;
+const PLACES: u32 = #PLACES#u;
+const CHUNKS: u32 = #CHUNKS#u;
+const CHUNK_BLOCKS: u32 = #CHUNK_BLOCKS#u;
+const BLOCK: u32 = #BLOCK#u;
+const RUN: u32 = #RUN#u;
+const COUNT: u32 = #COUNT#u;
+const CHUNK_ROUNDS: u32 = #CHUNK_ROUNDS#u;
+const BLOCK_ROUNDS: u32 = #BLOCK_ROUNDS#u;
+const QUADS: u32 = (N + 3u) / 4u;
+const BLOCKS: u32 = (N + BLOCK - 1u) / BLOCK;
+const HIGH: u32 = 2u + CHUNKS;
+const LOW: u32 = HIGH + QUADS;
+
+#splice io
+
+fn add(a: vec2<u32>, b: vec2<u32>) -> vec2<u32> {
+    let low = a.x + b.x;
+    return vec2<u32>(low, a.y + b.y + select(0u, 1u, low < b.x));
+}
+// a >> by, for any number of bits.
+fn right(a: vec2<u32>, by: u32) -> vec2<u32> {
+    let t = by & 31u;
+    let low = (a.x >> t) | ((a.y << 1u) << (31u - t));
+    let high = a.y >> t;
+    let near = by < 32u;
+    return vec2<u32>(select(select(0u, high, by < 64u), low, near), select(0u, high, near));
+}
+// A weight is significand * 2^(exponent - 150). Subnormal ones count as 0: many devices have none.
+fn exponent(bits: u32) -> u32 { return max(bits >> 23u, 1u); }
+fn significand(bits: u32) -> u32 { return select(0u, (bits & 0x7fffffu) | 0x800000u, bits >= 0x800000u); }
+
+#if SUMS
+// A sum of weights, high * 2^(scale - 150) + low * 2^(scale - 182): low, high, scale.
+// Raise the scale to make room for four significands above it.
+fn scaled(s: vec3<u32>, scale: u32) -> vec3<u32> {
+    let roomy = s.z + select(0u, 8u, s.y >= 0x40000000u);
+    let to = max(roomy, scale);
+    return vec3<u32>(right(s.xy, to - s.z), to);
+}
+#endif
+
+#if STAGE == 1
+// s < t, both 64 bits.
+fn less(s: vec2<u32>, t: vec2<u32>) -> bool { return s.y < t.y || (s.y == t.y && s.x < t.x); }
+fn left(a: vec2<u32>) -> vec2<u32> { return vec2<u32>(a.x << 1u, (a.y << 1u) | (a.x >> 31u)); }
+// places / s: 40 bits of the quotient in two halves of 20, and the shift that makes a product with it a quota.
+fn ratio(s: vec3<u32>) -> vec4<u32> {
+    if (s.x == 0u && s.y == 0u) { return vec4<u32>(); }
+    var divisor = s.xy;
+    var shift = s.z - 26u;
+    if (divisor.y >= 0x80000000u) { divisor = right(divisor, 1u); shift += 1u; }
+    for (var i = 0u; i < 63u && divisor.y < 0x40000000u; i++) { divisor = left(divisor); shift -= 1u; }
+    var rest = vec2<u32>(PLACES, 0u);
+    for (var i = 0u; i < 63u && rest.y < 0x40000000u; i++) { rest = left(rest); shift += 1u; }
+    if (less(rest, divisor)) { rest = left(rest); shift += 1u; }
+    var quotient = vec2<u32>();
+    for (var i = 0u; i < 40u; i++) {
+        let over = !less(rest, divisor);
+        quotient = left(quotient);
+        if (over) {
+            rest = add(rest, add(~divisor, vec2<u32>(1u, 0u)));
+            quotient.x |= 1u;
+        }
+        rest = left(rest);
+    }
+    return vec4<u32>(quotient.x & 0xfffffu, (quotient.y << 12u) | (quotient.x >> 20u), shift, 0u);
+}
+#endif
+
+#if QUOTAS
+// The quota of a weight: the nearest integer if rounding cannot tell it from that, else rounded to 2^-32.
+fn quota(bits: u32, ratio: vec4<u32>) -> vec2<u32> {
+    let m = significand(bits);
+    let m1 = m >> 12u;
+    let m0 = m & 0xfffu;
+    let b = m1 * ratio.x;
+    let c = m0 * ratio.y;
+    let product = add(add(vec2<u32>(m0 * ratio.x, m1 * ratio.y), vec2<u32>(b << 12u, b >> 20u)), vec2<u32>(c << 20u, c >> 12u));
+    let r = right(product, ratio.z - exponent(bits));
+    let low = ((r.x >> 1u) | (r.y << 31u)) + (r.x & 1u);
+    let high = (r.y >> 1u) + select(0u, 1u, low == 0u && (r.x & 1u) == 1u);
+    let slack = 4u + (high >> 4u);
+    let from_below = low + slack;
+    let whole = high + select(0u, 1u, from_below < slack);
+    return vec2<u32>(select(low, 0u, whole > 0u && from_below <= 2u * slack), whole);
+}
+#endif
+
+// u in units of 2^-32, within the range for which every place is taken.
+#if OFFSETS
+fn fixed(u: f32, range: vec4<u32>) -> u32 {
+    let high = u * 65536.0;
+    let whole = floor(high);
+    let bits = (u32(clamp(whole, 0.0, 65535.0)) << 16u) | u32(clamp((high - whole) * 65536.0, 0.0, 65535.0));
+    return clamp(bits, range.x, range.y);
+}
+#endif
+
+#if STAGE == 5
+// Running sums of quotas behind each of four weights.
+struct Quad { low: vec4<u32>, high: vec4<u32> }
+fn quad(q: u32) -> Quad {
+#if EACH
+    return Quad(table_load(LOW + q), table_load(HIGH + q));
+#else
+    return Quad(vec4<u32>(), table_load(HIGH + q));
+#endif
+}
+// Whether a running sum ends before the place j, at j + u.
+#if EACH
+fn before(low: u32, high: u32, j: u32, u: u32) -> bool { return high < j || (high == j && low < u); }
+#else
+// Sums carry 1 - u, so that their integer part is the number of places that they reach.
+fn before(low: u32, high: u32, j: u32, u: u32) -> bool { return high <= j; }
+#endif
+// Which of the places j, j + 1, .. a running sum ends before.
+fn behind(s: vec2<u32>, j: u32, u: vec4<u32>) -> vec4<u32> {
+    let at = vec4<u32>(j, j + 1u, j + 2u, j + 3u);
+    let high = vec4<u32>(s.y);
+#if EACH
+    return select(vec4<u32>(), vec4<u32>(1u), (high < at) | ((high == at) & (vec4<u32>(s.x) < u)));
+#else
+    return select(vec4<u32>(), vec4<u32>(1u), high <= at);
+#endif
+}
+// How many of four running sums end before each of the places j, j + 1, ..
+fn passed(s: Quad, j: u32, u: vec4<u32>) -> vec4<u32> {
+    return behind(vec2<u32>(s.low.x, s.high.x), j, u) + behind(vec2<u32>(s.low.y, s.high.y), j, u)
+        + behind(vec2<u32>(s.low.z, s.high.z), j, u) + behind(vec2<u32>(s.low.w, s.high.w), j, u);
+}
+#if EACH
+fn offsets_fixed(j: u32, range: vec4<u32>) -> vec4<u32> {
+    return vec4<u32>(
+        fixed(offset(j), range),
+        fixed(offset(j + 1u), range),
+        fixed(offset(j + 2u), range),
+        fixed(offset(j + 3u), range),
+    );
+}
+#endif
+fn chunk_start(c: u32, carry: u32) -> vec2<u32> { return add(table_load(2u + c).xy, vec2<u32>(carry, 0u)); }
+// The last block that starts before a place: the weight that owns it is in there.
+fn seek(j: u32, u: u32, carry: u32) -> u32 {
+    var lower = 0u;
+    var upper = CHUNKS;
+    for (var i = 0u; i < CHUNK_ROUNDS; i++) {
+        let mid = (lower + upper) / 2u;
+        let start = chunk_start(mid, carry);
+        let is_before = before(start.x, start.y, j, u);
+        lower = select(lower, mid, is_before);
+        upper = select(mid, upper, is_before);
+    }
+    lower *= CHUNK_BLOCKS;
+    upper = min(lower + CHUNK_BLOCKS, BLOCKS);
+    for (var i = 0u; i < BLOCK_ROUNDS; i++) {
+        let mid = (lower + upper) / 2u;
+        // A block starts where the one before it ends; the first of all is not asked.
+        let start = quad(max(mid * (BLOCK / 4u), 1u) - 1u);
+        let is_before = before(start.low.w, start.high.w, j, u);
+        lower = select(lower, mid, is_before);
+        upper = select(mid, upper, is_before);
+    }
+    return lower;
+}
+#endif
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let place = flat_index(group, groups, local, 64u);
+    if (place >= COUNT) { return; }
+#if STAGE == 0
+    let end = min((place + 1u) * (CHUNK_BLOCKS * BLOCK / 4u), QUADS);
+    var s = vec3<u32>(0u, 0u, 1u);
+    for (var q = place * (CHUNK_BLOCKS * BLOCK / 4u); q < end; q++) {
+        let w = weight_bits(q);
+        let x = vec4<u32>(exponent(w.x), exponent(w.y), exponent(w.z), exponent(w.w));
+        s = scaled(s, max(max(x.x, x.y), max(x.z, x.w)));
+        var sum = add(s.xy, right(vec2<u32>(0u, significand(w.x)), s.z - x.x));
+        sum = add(sum, right(vec2<u32>(0u, significand(w.y)), s.z - x.y));
+        sum = add(sum, right(vec2<u32>(0u, significand(w.z)), s.z - x.z));
+        sum = add(sum, right(vec2<u32>(0u, significand(w.w)), s.z - x.w));
+        s = vec3<u32>(sum, s.z);
+    }
+    table_store(2u + place, vec4<u32>(s, 0u));
+#endif
+#if STAGE == 1
+    var s = vec3<u32>(0u, 0u, 1u);
+    for (var c = 0u; c < CHUNKS; c++) {
+        let t = table_load(2u + c);
+        // Both below 2^63, so the sum of them fits.
+        let scale = max(s.z + select(0u, 1u, s.y >= 0x40000000u), t.z + select(0u, 1u, t.y >= 0x40000000u));
+        s = vec3<u32>(add(right(s.xy, scale - s.z), right(t.xy, scale - t.z)), scale);
+    }
+    table_store(0u, ratio(s));
+#endif
+#if STAGE == 2
+    let ratio = table_load(0u);
+    let end = min((place + 1u) * (CHUNK_BLOCKS * BLOCK / 4u), QUADS);
+    var sum = vec2<u32>();
+    for (var q = place * (CHUNK_BLOCKS * BLOCK / 4u); q < end; q++) {
+        let w = weight_bits(q);
+        sum = add(add(add(add(sum, quota(w.x, ratio)), quota(w.y, ratio)), quota(w.z, ratio)), quota(w.w, ratio));
+    }
+    table_store(2u + place, vec4<u32>(sum, 0u, 0u));
+#endif
+#if STAGE == 3
+    var sum = vec2<u32>();
+    for (var c = 0u; c < CHUNKS; c++) {
+        let total = table_load(2u + c).xy;
+        table_store(2u + c, vec4<u32>(sum, 0u, 0u));
+        sum = add(sum, total);
+    }
+    // The sum of all quotas is PLACES up to rounding: above it offsets must be, below it they must end.
+    let over = sum.y >= PLACES;
+    table_store(1u, vec4<u32>(select(1u, sum.x + 1u, over), select(sum.x, 0xffffffffu, over), 0u, 0u));
+#endif
+#if STAGE == 4
+    let ratio = table_load(0u);
+    let end = min((place + 1u) * (CHUNK_BLOCKS * BLOCK / 4u), QUADS);
+    var sum = table_load(2u + place).xy;
+#if !EACH
+    sum = add(sum, vec2<u32>(0u - fixed(offset(0u), table_load(1u)), 0u));
+#endif
+    for (var q = place * (CHUNK_BLOCKS * BLOCK / 4u); q < end; q++) {
+        let w = weight_bits(q);
+        let a = add(sum, quota(w.x, ratio));
+        let b = add(a, quota(w.y, ratio));
+        let c = add(b, quota(w.z, ratio));
+        sum = add(c, quota(w.w, ratio));
+        table_store(HIGH + q, vec4<u32>(a.y, b.y, c.y, sum.y));
+#if EACH
+        table_store(LOW + q, vec4<u32>(a.x, b.x, c.x, sum.x));
+#endif
+    }
+#endif
+#if STAGE == 5
+    let first = place * RUN;
+    let range = table_load(1u);
+#if EACH
+    let carry = 0u;
+    var u = offsets_fixed(first, range);
+#else
+    let one = fixed(offset(0u), range);
+    let carry = 0u - one;
+    let u = vec4<u32>(one);
+#endif
+    let end = min(first + RUN, PLACES);
+    var j = first;
+    // Weights before the next four, and the owners of the four places from j on, as far as they are known.
+    var i = 0u;
+    var owners = vec4<u32>();
+    var s = Quad();
+    // Once for most runs; again where two blocks went by without a place.
+    while (j < end) {
+        let open = behind(vec2<u32>(s.low.w, s.high.w), j, u);
+        let at = 4u - (open.x + open.y + open.z + open.w);
+        let block = seek(j + at, u[at], carry);
+        owners += open * (block * BLOCK - i);
+        i = block * BLOCK;
+        s = quad(i / 4u);
+        i += 4u;
+        owners += passed(s, j, u);
+        var idle = 0u;
+        // Every turn loads and stores, needed or not: an adapter that moves memory lane by lane guesses branches badly.
+        while (j < end && idle < BLOCK / 2u) {
+            let last = min(j + 3u, PLACES - 1u);
+            let next = quad(min(i / 4u, QUADS - 1u));
+            let goes_on = i < N && before(s.low.w, s.high.w, last, u.w);
+            idle = select(idle, select(idle + 1u, 0u, next.high.w != s.high.w), goes_on);
+            i = select(i, i + 4u, goes_on);
+            s.high = select(s.high, next.high, goes_on);
+            s.low = select(s.low, next.low, goes_on);
+            owners = select(owners, owners + passed(s, j, u), goes_on);
+            owners_store(j, min(owners, vec4<u32>(N - 1u)));
+            let done = i >= N || !before(s.low.w, s.high.w, last, u.w);
+            j = select(j, j + 4u, done);
+#if EACH
+            u = offsets_fixed(j, range);
+#endif
+            owners = select(owners, vec4<u32>(i - 4u) + passed(s, j, u), done);
+        }
+    }
+#endif
+}
