@@ -1,9 +1,12 @@
-//! The workloads of `make bench` give right answers, and the kernels of `cargo bench` run: the same code, at sizes of a second.
+//! The workloads of `make bench` give right answers, the kernels of `cargo bench` and the problems of `make growth` run: the
+//! same code, at sizes of a second.
 
 #[path = "../benches/kernels/groups.rs"]
 mod groups;
 #[path = "../benches/workloads/suite/mod.rs"]
 mod suite;
+#[path = "../benches/growth/sweeps.rs"]
+mod sweeps;
 
 mod common;
 
@@ -81,5 +84,31 @@ fn every_kernel_of_cargo_bench_runs_without_a_fault_and_its_numbers_are_finite()
                 );
             }
         }
+    }
+}
+
+#[test]
+fn every_sweep_runs_at_its_smallest_sizes_and_counts_its_memory() {
+    for sweep in sweeps::all() {
+        assert!(sweep.sizes.windows(2).all(|pair| pair[0] < pair[1]) && sweep.sizes.len() > 5, "{}", sweep.name);
+        assert!(!sweep.along.is_empty() && !sweep.step.is_empty() && sweep.power >= 1.0, "{}", sweep.name);
+        let points: Vec<_> = sweep.sizes[..2].iter().map(|&size| sweep.measure(size, 1).expect(sweep.name)).collect();
+        for point in &points {
+            assert!(point.seconds > 0.0 && point.compile_s > 0.0 && point.dispatches > 0, "{} {point:?}", sweep.name);
+        }
+        assert!(points[0].bytes < points[1].bytes, "{} {points:?}", sweep.name);
+    }
+}
+
+#[test]
+fn the_power_of_a_curve_is_that_of_its_larger_half() {
+    let point = |size: usize, seconds: f64| sweeps::Point { size, seconds, bytes: 1, dispatches: 1, compile_s: 1.0 };
+    let curve = |power: f64| -> Vec<_> {
+        // The smaller half is flat, as launches make it.
+        let cost = |size: usize| if size < 16 { 1.0 } else { (size as f64 / 16.0).powf(power) };
+        (0..8).map(|i| point(1 << i, cost(1 << i))).collect()
+    };
+    for power in [1.0, 2.0, 0.5] {
+        assert!((sweeps::exponent(&curve(power)) - power).abs() < 1e-12, "{power}");
     }
 }

@@ -135,7 +135,13 @@ fn panels(sweep: &Sweep, points: &[Point]) -> [Plot; 2] {
     let seconds = points.iter().map(|p| p.seconds * 1e3).collect();
     let bytes = points.iter().map(|p| p.bytes as f64 * 1e-6).collect();
     [
-        panel(format!("Cost of a {}", sweep.step), "time / ms", "measured", seconds, sweep.power),
-        panel("Memory, high water".into(), "memory / MB", "tensors and intermediate values", bytes, sweep.power),
+        panel(format!("Cost of a {} by {}", sweep.step, sweep.along), "time / ms", "measured", seconds, sweep.power),
+        panel(
+            format!("Memory by {}, high water", sweep.along),
+            "memory / MB",
+            "tensors and intermediate values",
+            bytes,
+            sweep.power,
+        ),
     ]
 }

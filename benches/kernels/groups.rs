@@ -13,11 +13,11 @@ use ergodic::random::RngKey;
 
 /// How large the kernels are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(dead_code, reason = "the bench has one scale, the tests the other")]
 pub enum Scale {
     /// So large that a launch is small beside the work.
     Full,
     /// For tests in unoptimised code: one past a tile, or a prime.
-    #[allow(dead_code, reason = "the bench runs at full scale, the tests at this one")]
     Tiny,
 }
 

@@ -70,7 +70,12 @@ impl<'a> Duel<'a> {
             Ok::<_, ergodic::Error>(Side { name, trainer, seconds: 0.0, steps: 0.0 })
         };
         let name = if matches!(method, Method::Cd { .. }) { "cd" } else { "pcd" };
-        let sides = [side("weighted", weighted)?, side(name, baseline)?];
+        // At once: each compiles for a second, and waits for the device in between.
+        let sides = std::thread::scope(|scope| {
+            let other = scope.spawn(|| side(name, baseline));
+            let first = side("weighted", weighted)?;
+            Ok::<_, ergodic::Error>([first, other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?])
+        })?;
         let (digits, adapter) = (target.digits.clone(), gpu.info().name.clone());
         Ok(Self { config, seen: None, sides, energy, digits, adapter })
     }

@@ -47,9 +47,13 @@ impl Target {
         let subset = MnistSubset::new(&preset.digits).pool(preset.pool);
         // In the order of the files the rarer digits run out first: walkers that start on the first rows would start with
         // other masses than the data's.
-        let images = subset.train(&folder)?.shuffled(RngKey::new(preset.seed).fold_in(104));
-        let (fresh, held_out) = (subset.held_out(&folder)?, subset.all_held_out(&folder)?);
-        let chart = Chart::fit(preset, &images)?;
+        let (images, chart, fresh, held_out) = std::thread::scope(|scope| {
+            let unseen = scope.spawn(|| Ok::<_, Error>((subset.held_out(&folder)?, subset.all_held_out(&folder)?)));
+            let images = subset.train(&folder)?.shuffled(RngKey::new(preset.seed).fold_in(104));
+            let chart = Chart::fit(preset, &images)?;
+            let (fresh, held_out) = unseen.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+            Ok::<_, Error>((images, chart, fresh, held_out))
+        })?;
         let digits: Vec<u8> = preset.digits.iter().map(|d| d.0).collect();
         let key = RngKey::new(preset.seed);
         let noise = chart.noise(preset.noise);

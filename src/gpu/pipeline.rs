@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// One entry of a kernel's only bind group. Its index is its place in the list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -60,14 +60,48 @@ pub struct PipelineStats {
     pub hits: u64,
     /// Compiled.
     pub misses: u64,
-    /// Wall time in which callers waited for [`Plan::compile`](crate::plan::Plan::compile), from graph to pipelines. A driver
-    /// may put off a part of its own work until a kernel's first dispatch, and that part is not in it.
+    /// Wall time of all calls of [`Plan::compile`](crate::plan::Plan::compile), from graph to pipelines; what several threads do
+    /// at once counts once. A driver may put off a part of its work to a kernel's first dispatch, which is not in it.
     pub plan_time: Duration,
 }
 
-/// Keyed by the whole source, so that no two texts can be taken for each other.
+/// Pipelines are keyed by the whole source, so that no two texts can be taken for each other.
 #[derive(Default)]
-pub(super) struct PipelineCache(Mutex<(HashMap<KernelSource, Arc<Pipeline>>, PipelineStats)>);
+pub(super) struct PipelineCache(Mutex<(HashMap<KernelSource, Arc<Pipeline>>, PipelineStats)>, Mutex<Stopwatch>);
+
+/// Wall time with at least one plan in the making: what two threads do at once counts once.
+#[derive(Default)]
+struct Stopwatch {
+    running: u32,
+    since: Option<Instant>,
+    total: Duration,
+}
+
+/// Stops the watch when it goes, also in a panic.
+struct Counted<'a>(&'a Mutex<Stopwatch>);
+
+impl<'a> Counted<'a> {
+    fn new(watch: &'a Mutex<Stopwatch>) -> Self {
+        let mut now = lock(watch);
+        now.running += 1;
+        if now.running == 1 {
+            // A browser has no `Instant`.
+            now.since = (!cfg!(target_arch = "wasm32")).then(Instant::now);
+        }
+        Counted(watch)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        let mut now = lock(self.0);
+        now.running -= 1;
+        if now.running == 0 {
+            let passed = now.since.take().map_or(Duration::ZERO, |since| since.elapsed());
+            now.total += passed;
+        }
+    }
+}
 
 impl Gpu {
     /// The compiled kernel; validated and compiled if this text with these bindings was not asked for before.
@@ -120,18 +154,16 @@ impl Gpu {
         sources.iter().copied().filter(|source| !known.0.contains_key(*source) && seen.insert(*source)).collect()
     }
 
-    /// Runs `compile` and adds its wall time to [`PipelineStats::plan_time`].
+    /// Runs `compile` and counts its wall time in [`PipelineStats::plan_time`].
     pub(crate) fn timed<R>(&self, compile: impl FnOnce() -> R) -> R {
-        // A browser has no `Instant`.
-        let started = (!cfg!(target_arch = "wasm32")).then(std::time::Instant::now);
-        let made = compile();
-        lock(&self.pipeline_cache().0).1.plan_time += started.map_or(Duration::ZERO, |started| started.elapsed());
-        made
+        let _counted = Counted::new(&self.pipeline_cache().1);
+        compile()
     }
 
     /// How the pipeline cache did so far.
     pub fn pipeline_stats(&self) -> PipelineStats {
-        lock(&self.pipeline_cache().0).1
+        let plan_time = lock(&self.pipeline_cache().1).total;
+        PipelineStats { plan_time, ..lock(&self.pipeline_cache().0).1 }
     }
 
     /// A bind group for a kernel, with one resource per declared binding.
@@ -253,6 +285,25 @@ mod tests {
             let squares: Vec<usize> = side_by_side(n, |i| Ok(i * i)).into_iter().map(Result::unwrap).collect();
             assert_eq!(squares, (0..n).map(|i| i * i).collect::<Vec<_>>());
         }
+    }
+
+    #[test]
+    fn time_that_overlaps_counts_once() {
+        let (watch, nap) = (Mutex::new(Stopwatch::default()), Duration::from_millis(20));
+        let started = Instant::now();
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    let _counted = Counted::new(&watch);
+                    std::thread::sleep(nap);
+                });
+            }
+        });
+        let total = lock(&watch).total;
+        // Eight naps one after the other would count as the whole; side by side they are no longer than what passed here.
+        assert!(nap <= total && total <= started.elapsed(), "{total:?}");
+        drop(Counted::new(&watch));
+        assert!(lock(&watch).total >= total && lock(&watch).running == 0);
     }
 
     #[test]
