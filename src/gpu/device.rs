@@ -6,10 +6,11 @@ use super::health::{self, Health};
 use super::options::{self, GpuOptions};
 use super::pipeline::PipelineCache;
 use super::pool::{MemoryReport, Pool};
+use super::tuning::{Tuning, Tunings};
 use crate::error::{Error, Result};
 use std::fmt;
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 /// Who submits work and waits for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +36,7 @@ struct Inner {
     pool: Arc<Pool>,
     pipelines: PipelineCache,
     disk: OnceLock<DiskCache>,
+    tunings: Mutex<Arc<Tunings>>,
 }
 
 impl Drop for Inner {
@@ -61,6 +63,7 @@ impl Gpu {
     /// # Errors
     /// Those of [`headless`](Self::headless).
     pub async fn headless_async(options: GpuOptions) -> Result<Gpu> {
+        let tunings = Tunings::open(&options.tuning)?;
         let adapter = options.adapter.pick(options::adapters().await)?;
         let info = adapter.get_info();
         let (features, limits) = Caps::request(options.tier, &adapter);
@@ -80,6 +83,7 @@ impl Gpu {
         if let Some(inner) = Arc::get_mut(&mut gpu.0) {
             inner.caps.tier = options.tier;
         }
+        gpu.set_tunings(tunings);
         if let Some(folder) = &options.pipeline_cache {
             gpu.keep_pipelines(folder);
         }
@@ -106,7 +110,8 @@ impl Gpu {
         let caps = Caps::of(&info, device.features(), device.limits());
         let pool = Arc::new(Pool::new(budget, caps.limits.max_buffer_size));
         let (pipelines, disk) = (PipelineCache::default(), OnceLock::new());
-        Gpu(Arc::new(Inner { device, queue, info, caps, poll, health, pool, pipelines, disk }))
+        let tunings = Mutex::new(Arc::new(Tunings::open(&Tuning::Shipped).unwrap_or_default()));
+        Gpu(Arc::new(Inner { device, queue, info, caps, poll, health, pool, pipelines, disk, tunings }))
     }
 
     /// Keep what the driver compiles in a file of this folder, and start from what is there: kernels compiled from now on use
@@ -241,6 +246,10 @@ impl Gpu {
 
     pub(super) fn pipeline_cache(&self) -> &PipelineCache {
         &self.0.pipelines
+    }
+
+    pub(super) fn tuning_table(&self) -> &Mutex<Arc<Tunings>> {
+        &self.0.tunings
     }
 
     pub(super) fn disk(&self) -> Option<&DiskCache> {

@@ -13,7 +13,7 @@
 //!
 //! Layout: [`options`](GpuOptions) what to ask for, [`caps`](Caps) what was got, `device` the handle, `health` errors
 //! that no call returned, `pool` and `tensor` memory, `readback` the way back, [`shader`] the preprocessor, `pipeline`
-//! validation and cache, `disk` what drivers keep between processes, `grid` workgroup counts, `fault` what kernels complain of.
+//! validation and cache, `tuning` which of several kernels is fastest, `disk` what drivers keep between processes, `grid` workgroup counts, `fault` what kernels complain of.
 //!
 //! ```
 //! use ergodic::gpu::{Gpu, GpuOptions, Tensor};
@@ -36,6 +36,7 @@ mod readback;
 mod reflect;
 pub mod shader;
 mod tensor;
+mod tuning;
 
 pub use caps::Caps;
 pub use device::{Gpu, PollMode};
@@ -49,3 +50,4 @@ pub use pool::MemoryReport;
 pub use readback::Readback;
 pub use reflect::Reflection;
 pub use tensor::{Element, Tensor};
+pub use tuning::{Tuned, Tuning, Tunings};

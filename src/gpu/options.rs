@@ -1,5 +1,6 @@
 //! What to ask of a machine: which adapter, how much of it, how much memory.
 
+use super::tuning::Tuning;
 use crate::error::{Error, Result};
 use std::fmt;
 use std::path::PathBuf;
@@ -95,15 +96,17 @@ pub struct GpuOptions {
     /// A folder in which the driver's compiled kernels are kept for the next process, see [`Gpu::keep_pipelines`](super::Gpu::keep_pipelines);
     /// nothing is written if `None`.
     pub pipeline_cache: Option<PathBuf>,
+    /// Which table says what kernels are fastest.
+    pub tuning: Tuning,
 }
 
 impl GpuOptions {
     /// The defaults, with `ERGODIC_ADAPTER` (`best`, `software` or a part of a name), `ERGODIC_TIER` (`native` or
-    /// `portable`) and `ERGODIC_CACHE` (a folder for [`pipeline_cache`](Self::pipeline_cache), or `off`) from the environment
-    /// where they are set.
+    /// `portable`), `ERGODIC_CACHE` (a folder for [`pipeline_cache`](Self::pipeline_cache), or `off`) and `ERGODIC_TUNING` (a file
+    /// of [`Tunings`](super::Tunings), or `off`) from the environment where they are set.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for another tier.
+    /// [`Error::Invalid`] for another tier, or a tuning that is none.
     pub fn from_env() -> Result<Self> {
         let var = |name| std::env::var(name).unwrap_or_default();
         let tier = var("ERGODIC_TIER");
@@ -112,6 +115,7 @@ impl GpuOptions {
             tier: if tier.is_empty() { Tier::default() } else { tier.parse()? },
             memory_budget: None,
             pipeline_cache: cache_folder(&var("ERGODIC_CACHE")),
+            tuning: var("ERGODIC_TUNING").parse()?,
         })
     }
 }

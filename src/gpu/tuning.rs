@@ -41,7 +41,11 @@ impl FromStr for Tuning {
             ("off", _) => Tuning::Off,
             (_, Some(Ok(number))) => Tuning::Candidate(number),
             (_, Some(Err(_))) => {
-                return Err(Error::Invalid { what: "tuning", got: format!("`{text}`"), want: "candidate: and a number" });
+                return Err(Error::Invalid {
+                    what: "tuning",
+                    got: format!("`{text}`"),
+                    want: "candidate: and a number",
+                });
             }
             _ => Tuning::File(text.into()),
         })
@@ -119,7 +123,8 @@ impl Tunings {
     /// What was found for a kernel on this adapter, or on software adapters in general.
     pub fn get(&self, adapter: &wgpu::AdapterInfo, kernel: &str) -> Option<&Tuned> {
         let general = (adapter.device_type == wgpu::DeviceType::Cpu).then_some(SOFTWARE);
-        let tables = [Some(adapter_key(adapter).as_str()), general].map(|key| key.and_then(|key| self.adapters.get(key)));
+        let tables =
+            [Some(adapter_key(adapter).as_str()), general].map(|key| key.and_then(|key| self.adapters.get(key)));
         tables.into_iter().flatten().find_map(|table| table.get(kernel))
     }
 
@@ -141,7 +146,13 @@ impl Tunings {
     /// Position of the candidate to take, among these.
     pub(crate) fn position(&self, adapter: &wgpu::AdapterInfo, kernel: &str, candidates: &[String]) -> usize {
         match self.forced {
-            Some(number) => if number < candidates.len() { number } else { 0 },
+            Some(number) => {
+                if number < candidates.len() {
+                    number
+                } else {
+                    0
+                }
+            }
             None => {
                 let found = self.get(adapter, kernel).map(|tuned| &tuned.choice);
                 found.and_then(|choice| candidates.iter().position(|name| name == choice)).unwrap_or(0)
@@ -186,10 +197,16 @@ mod tests {
         let path = folder.join("tuning.ron");
         let mut table = Tunings::default();
         table.set(&adapter(wgpu::DeviceType::Cpu), "matmul", tuned("shared"));
-        table.save(&path).and_then(|()| Tunings::load(&path)).map_or_else(|e| panic!("{e}"), |read| assert_eq!(read, table));
+        table
+            .save(&path)
+            .and_then(|()| Tunings::load(&path))
+            .map_or_else(|e| panic!("{e}"), |read| assert_eq!(read, table));
         std::fs::write(&path, "(adapters: {\n  nonsense\n").unwrap_or_else(|error| panic!("{error}"));
         let message = Tunings::load(&path).map(|_| ()).map_err(|error| error.to_string());
-        assert!(message.as_ref().is_err_and(|text| text.contains("tuning.ron") && text.contains("make tune")), "{message:?}");
+        assert!(
+            message.as_ref().is_err_and(|text| text.contains("tuning.ron") && text.contains("make tune")),
+            "{message:?}"
+        );
         let gone = Tunings::load(&folder.join("none.ron")).map(|_| ()).map_err(|error| error.to_string());
         assert!(gone.as_ref().is_err_and(|text| text.contains("make tune")), "{gone:?}");
         std::fs::remove_dir_all(&folder).unwrap_or_else(|error| panic!("{error}"));

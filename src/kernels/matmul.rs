@@ -36,6 +36,7 @@
 //!
 //! [`reference`](mod@reference) is the f64 twin.
 
+mod candidates;
 mod emit;
 
 use crate::gpu::Caps;
@@ -303,8 +304,13 @@ impl MatmulSpec {
     /// one at a time: the text stays short, and no load is lost by it.
     fn step(&self) -> usize {
         let (ti, tj) = self.tile();
+        self.step_of((ti / self.lanes() * tj) as u32) as usize
+    }
+
+    /// [`step`](Self::step) of a tile with so many sums an invocation.
+    fn step_of(&self, sums: u32) -> u32 {
         match (self.a, self.b) {
-            (Layout::Cols, Layout::Rows) if ti / self.lanes() * tj > 256 => 1,
+            (Layout::Cols, Layout::Rows) if sums > 256 => 1,
             _ => 4,
         }
     }

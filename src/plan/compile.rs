@@ -1,13 +1,14 @@
 //! Compilation: from named variables to a plan.
 
+use super::choices::Choices;
 use super::leap::{self, Leap};
-use super::lower::{Dispatch, KeyPath, Lowered, TensorDecl, lower, spec, windowed};
+use super::lower::{Dispatch, KeyPath, Lowered, TensorDecl, Tiles, lower, windowed};
 use super::partition::{Partition, Partitioner};
 use super::products::{Products, RowProducts};
 use super::report::Report;
 use super::stencils::{Passes, Search, Stencils};
 use crate::error::{Error, Result};
-use crate::gpu::{Caps, Gpu, Pipeline};
+use crate::gpu::{Gpu, Pipeline};
 use crate::graph::{DType, Node, NodeId, Op, Var};
 use crate::kernels::matmul::Variant;
 use std::collections::HashSet;
@@ -62,10 +63,15 @@ impl Plan {
     /// into one binding; [`Error::LimitExceeded`] if a kernel needs more bindings than the device has;
     /// [`Error::Shader`] if a driver refuses a kernel.
     pub fn compile(gpu: &Gpu, outputs: &[(&str, Var<'_>)], options: &CompileOptions) -> Result<Plan> {
-        gpu.timed(|| Self::build(gpu, outputs, options))
+        gpu.timed(|| Self::build(gpu, outputs, options, &Choices::of(gpu)))
     }
 
-    fn build(gpu: &Gpu, outputs: &[(&str, Var<'_>)], options: &CompileOptions) -> Result<Plan> {
+    pub(super) fn build(
+        gpu: &Gpu,
+        outputs: &[(&str, Var<'_>)],
+        options: &CompileOptions,
+        choices: &Choices<'_>,
+    ) -> Result<Plan> {
         let Some((_, first)) = outputs.first() else {
             return Err(Error::Invalid { what: "number of outputs", got: "0".into(), want: "at least 1" });
         };
@@ -82,7 +88,7 @@ impl Plan {
         let order = graph.reachable(&ids);
         let named: Vec<_> = outputs.iter().zip(&ids).map(|((name, _), &id)| (name.to_string(), id)).collect();
         let caps = gpu.caps();
-        let Kernels { lowered, cuts, leaps, notes } = kernels(&nodes, &order, &named, caps, options)?;
+        let Kernels { lowered, cuts, leaps, notes } = kernels(&nodes, &order, &named, options, choices)?;
         let (needed, limit) = (lowered.arena_words as u64 * DType::BYTES, caps.limits.max_storage_buffer_binding_size);
         if needed > limit {
             let (name, hint) = ("intermediate values".into(), "use fewer walkers, or split them over sessions".into());
@@ -90,7 +96,7 @@ impl Plan {
         }
         let pipelines = gpu.pipelines(&lowered.dispatches.iter().map(|d| &d.source).collect::<Vec<_>>())?;
         let vars: Vec<_> = named.iter().map(|(name, id)| (name.clone(), graph.var(*id))).collect();
-        let leaps = leap::compile(gpu, &vars, &lowered, &leaps, options)?;
+        let leaps = leap::compile(gpu, &vars, &lowered, &leaps, (options, choices))?;
         let inner = Inner {
             gpu: gpu.clone(),
             label: if options.label.is_empty() { "plan".into() } else { options.label.clone() },
@@ -178,16 +184,18 @@ pub(super) fn kernels(
     nodes: &[Rc<Node>],
     order: &[NodeId],
     outputs: &[(String, NodeId)],
-    caps: &Caps,
     options: &CompileOptions,
+    choices: &Choices<'_>,
 ) -> Result<Kernels> {
+    let caps = choices.caps();
+    let tiles = Tiles::choose(nodes, order, choices);
     let ids: Vec<_> = outputs.iter().map(|(_, id)| *id).collect();
     let input = |name: &str| order.iter().find(|id| is_input(&nodes[id.index()], name)).copied();
-    let split_k = |id: NodeId| spec(nodes, id, caps).split_k;
+    let split_k = |id: NodeId| tiles.get(id).map_or(1, |spec| spec.split_k);
     // Software adapters compile on the cores that should compute, and most tiles write their epilogue out for every sum: 4
     // flops are a bias and a residual. A resident tile has it once, in its loop over columns.
-    let epilogue_flops = |id: NodeId| match spec(nodes, id, caps).variant {
-        Variant::Resident { .. } => 64.0,
+    let epilogue_flops = |id: NodeId| match tiles.get(id).map(|spec| spec.variant) {
+        Some(Variant::Resident { .. }) => 64.0,
         _ if caps.is_software() => 4.0,
         _ => 64.0,
     };
@@ -203,6 +211,7 @@ pub(super) fn kernels(
         max_tensors,
         epilogue_flops: &epilogue_flops,
         split_k: &split_k,
+        tiles: &tiles,
         products: &RowProducts::choose(nodes, order, caps, options.products),
         passes: &Passes::choose(&search, caps, options.stencils),
         windowed: &windowed(nodes, order, caps),
@@ -215,7 +224,7 @@ pub(super) fn kernels(
     } else if let (Err(reason), false) = (&leaps, part.passes.list.is_empty()) {
         notes.push(format!("steps of a run are taken one by one: {reason}"));
     }
-    let (lowered, cuts) = (lower(&part, &partition, outputs, caps)?, describe(nodes, &partition));
+    let (lowered, cuts) = (lower(&part, &partition, outputs, choices)?, describe(nodes, &partition));
     Ok(Kernels { lowered, cuts, leaps: leaps.unwrap_or_default(), notes })
 }
 

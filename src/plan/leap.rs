@@ -6,6 +6,7 @@
 //! steps: a software adapter computes a step alike in every pass, and nothing here may depend on the number of the step, so
 //! a plan with random numbers steps one by one.
 
+use super::choices::Choices;
 use super::compile::{CompileOptions, kernels};
 use super::lower::{Dispatch, Lowered, TensorDecl};
 use super::partition::Partitioner;
@@ -55,7 +56,7 @@ pub(super) fn compile(
     outputs: &[(String, Var<'_>)],
     step: &Lowered,
     lengths: &[usize],
-    options: &CompileOptions,
+    (options, choices): (&CompileOptions, &Choices<'_>),
 ) -> Result<Vec<Leap>> {
     let mut leaps = vec![];
     for &steps in lengths {
@@ -65,7 +66,7 @@ pub(super) fn compile(
         let (nodes, order) = (graph.nodes(), graph.reachable(&ids));
         let named: Vec<_> = outputs.iter().zip(&ids).map(|((name, _), &id)| (name.clone(), id)).collect();
         let Lowered { dispatches, tensors, arena_words, .. } =
-            kernels(&nodes, &order, &named, gpu.caps(), options)?.lowered;
+            kernels(&nodes, &order, &named, options, choices)?.lowered;
         let fits = arena_words as u64 * DType::BYTES <= gpu.caps().limits.max_storage_buffer_binding_size;
         if fits && same(&tensors, &step.tensors) && others(&dispatches) <= others(&step.dispatches) {
             let pipelines = gpu.pipelines(&dispatches.iter().map(|d| &d.source).collect::<Vec<_>>())?;

@@ -16,6 +16,7 @@
 //! tensor bound to the input. When a whole plan is one kernel whose rows do not mix, the kernel itself loops over the
 //! steps, with the state in registers.
 
+mod choices;
 mod classify;
 mod compile;
 mod emit;
@@ -28,8 +29,11 @@ mod profile;
 mod report;
 mod schedule;
 mod session;
+mod snapshot;
 mod stencils;
+mod tune;
 
+pub use choices::Knob;
 pub use compile::{CompileOptions, Plan};
 pub use lower::{Dispatch, KeyPath, Role, Slot, TensorDecl};
 pub use products::Products;
@@ -37,3 +41,4 @@ pub use profile::{Profile, TimedDispatch};
 pub use report::Report;
 pub use session::{Bindings, Session};
 pub use stencils::Stencils;
+pub use tune::{Outcome, Trial, Tuner};

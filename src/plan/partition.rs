@@ -6,6 +6,7 @@
 //! domain and level share a kernel, and a node joins the kernel of its arguments when it reads only its own place.
 
 use super::classify::{Access, Domain, How, flops, how, read_at_random, through};
+use super::lower::Tiles;
 use super::products::RowProducts;
 use super::schedule::Schedule;
 use super::stencils::Passes;
@@ -66,6 +67,8 @@ pub(super) struct Partitioner<'a> {
     pub epilogue_flops: &'a dyn Fn(NodeId) -> f64,
     /// Parts into which the tiled product of a node is split along its inner axis; 1 is no split.
     pub split_k: &'a dyn Fn(NodeId) -> usize,
+    /// Tiles of all tiled products.
+    pub tiles: &'a Tiles,
     /// Products that rows compute themselves.
     pub products: &'a RowProducts,
     /// Stencils that one kernel computes in one pass over memory.

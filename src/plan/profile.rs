@@ -1,8 +1,9 @@
 //! Where the time of a plan goes: each dispatch timed alone.
 
 use super::session::Session;
+use super::snapshot::Snapshot;
 use crate::error::{Error, Result};
-use crate::gpu::{Gpu, Tensor};
+use crate::gpu::Gpu;
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -96,12 +97,9 @@ impl Session {
         if repeats == 0 {
             return Err(Error::Invalid { what: "number of repeats", got: "0".into(), want: "at least 1" });
         }
-        let written: Vec<_> = self.written().into_iter().cloned().collect();
-        let kept = written.iter().map(|t| Tensor::uninit(self.gpu(), t.label(), t.shape(), t.dtype()));
-        let kept = kept.collect::<Result<Vec<_>>>()?;
-        copy(self.gpu(), &written, &kept)?;
+        let before = Snapshot::take(self.gpu(), self.written())?;
         let timed = self.timed(repeats);
-        copy(self.gpu(), &kept, &written)?;
+        before.restore(self.gpu())?;
         let (seconds, on_device) = timed?;
         let timed = |(d, seconds): (&super::Dispatch, f64)| TimedDispatch {
             name: d.source.name.clone(),
@@ -135,18 +133,6 @@ impl Session {
         };
         Ok((dispatches().map(time).collect::<Result<_>>()?, clock.is_some()))
     }
-}
-
-fn copy(gpu: &Gpu, from: &[Tensor], to: &[Tensor]) -> Result<()> {
-    let mut encoder = gpu.encoder("profile");
-    for (from, to) in from.iter().zip(to) {
-        let ((source, range), (target, place)) = (from.as_wgpu(), to.as_wgpu());
-        encoder.copy_buffer_to_buffer(source, range.start, target, place.start, from.padded_bytes());
-        from.keep_for(&encoder);
-        to.keep_for(&encoder);
-    }
-    gpu.submit(encoder)?;
-    gpu.wait()
 }
 
 /// One dispatch at one entry of the ring.

@@ -215,10 +215,10 @@ impl Session {
     }
 
     /// Everything that kernels write and a later run may read: intermediate values are not among them.
-    pub(super) fn written(&self) -> Vec<&Tensor> {
+    pub(super) fn written(&self) -> Vec<Tensor> {
         let decls = self.plan.tensors().iter().zip(&self.tensors);
         let written = decls.filter(|(decl, _)| decl.role != Role::Input).map(|(_, tensor)| tensor);
-        written.chain([self.fault.tensor()]).collect()
+        written.chain([self.fault.tensor()]).cloned().collect()
     }
 
     /// Record `steps` steps and submit them. Does not wait.

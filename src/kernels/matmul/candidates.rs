@@ -58,7 +58,11 @@ impl MatmulSpec {
             all.extend([(8, 8), (2, 32)].map(|(rows, cols)| Variant::Register { lanes: 8, rows, cols }));
         } else {
             all.push(Variant::Shared);
-            all.extend([(1, 8), (4, 4), (4, 8), (8, 8)].map(|(rows, cols)| Variant::Register { lanes: 64, rows, cols }));
+            all.extend([(1, 8), (4, 4), (4, 8), (8, 8)].map(|(rows, cols)| Variant::Register {
+                lanes: 64,
+                rows,
+                cols,
+            }));
         }
         if let Some(lanes) = lanes {
             let tiles = [(4, 16), (4, 32), (8, 16), (8, 32), (2, 64), (4, 64), (4, 8), (8, 8)];

@@ -50,7 +50,7 @@ pub(super) struct Frame {
     /// Words that this dispatch's text refers to by their place in this table.
     pub offsets: Vec<u32>,
     /// Whether random bits come from products of 64 bits.
-    wide_multiply: bool,
+    pub wide_multiply: bool,
 }
 
 impl Frame {
@@ -178,12 +178,12 @@ pub fn offset_bytes(offsets: &[u32]) -> u64 {
 }
 
 /// The entry point of a kernel with one invocation for each of `count` places; `body` may use `place`.
-pub(super) fn entry(count: usize, body: &str) -> String {
+pub(super) fn entry(count: usize, group: u32, body: &str) -> String {
     format!(
-        "@compute @workgroup_size({GROUP})\n\
+        "@compute @workgroup_size({group})\n\
          fn main(\n    @builtin(workgroup_id) group: vec3<u32>,\n    @builtin(num_workgroups) groups: vec3<u32>,\n    \
          @builtin(local_invocation_index) local: u32,\n) {{\n    \
-         let place = flat_index(group, groups, local, {GROUP}u);\n    \
+         let place = flat_index(group, groups, local, {group}u);\n    \
          if (place >= {count}u) {{ return; }}\n{body}}}\n"
     )
 }

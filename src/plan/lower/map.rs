@@ -4,6 +4,7 @@ use super::kernel::{Frame, entry};
 use super::{About, Dispatch, Lowering, STEP};
 use crate::error::Result;
 use crate::graph::{NodeId, Shape};
+use crate::plan::choices::Form;
 use crate::plan::classify::{Domain, How};
 use crate::plan::emit::{Affine, Emitter, Val, flatten};
 use crate::plan::partition::Group;
@@ -12,7 +13,7 @@ use crate::plan::partition::Group;
 const FLAT: usize = 1 << 14;
 
 impl Lowering<'_> {
-    pub(super) fn map(&self, g: usize, group: &Group) -> Result<Option<Dispatch>> {
+    pub(super) fn map(&self, g: usize, group: &Group, form: Form) -> Result<Option<Dispatch>> {
         let count = match &group.domain {
             Domain::Rows(n) => *n,
             Domain::Elements(shape) => shape.numel() / lanes(shape),
@@ -25,18 +26,19 @@ impl Lowering<'_> {
             Domain::Elements(shape) => shape,
             Domain::Rows(_) => match &flat {
                 Some(shape) => shape,
-                None => return self.rows(g, group, count).map(Some),
+                None => return self.rows(g, group, count, form).map(Some),
             },
         };
         let count = shape.numel() / lanes(shape);
         let (mut frame, sources) = self.sources(g, group);
+        frame.wide_multiply = form.wide_multiply;
         let mut out = self.emitter(&sources, 0);
         let idx = elements(&mut out, shape, count);
         self.store_all(&mut frame, &mut out, group, &idx);
         let flops = out.flops * count as f64;
         let body = format!("{STEP}{}", out.finish());
         let about = About { looped: false, flops, bytes: self.bytes(g, group), what: self.what(group) };
-        self.finish(&frame, "map", &entry(count, &body), count, about).map(Some)
+        self.finish_in(&frame, "map", &entry(count, form.group, &body), count, form.group, about).map(Some)
     }
 
     /// The shape of a group of rows in which each row is one number, however it is computed: four of them are neighbours in

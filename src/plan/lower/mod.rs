@@ -12,8 +12,9 @@ mod stream;
 mod tiled;
 
 pub use kernel::{Slot, offset_bytes, session_bytes};
-pub(super) use tiled::{spec, window, windowed};
+pub(super) use tiled::{Tiles, window, windowed};
 
+use super::choices::{Choices, Form, Knob, kernel_name};
 use super::classify::{Access, How, how};
 use super::emit::{Emitter, Source, Val, offset_name};
 use super::partition::{Body, Group, Partition, Partitioner};
@@ -79,6 +80,8 @@ pub struct Dispatch {
     pub bytes: u64,
     /// What it computes, for a reader.
     pub what: String,
+    /// What else could compute it.
+    pub knob: Option<Knob>,
 }
 
 /// Everything that [`Plan`](super::Plan) is made of.
@@ -112,6 +115,7 @@ struct Lowering<'a> {
     /// What each group reads from memory, and what it computes on the way.
     needs: Vec<Needs>,
     caps: &'a Caps,
+    choices: &'a Choices<'a>,
     tensors: Vec<TensorDecl>,
     locations: HashMap<NodeId, Location>,
     /// First word, number and distance of the parts of a reduction.
@@ -144,14 +148,15 @@ pub(super) fn lower(
     part: &Partitioner<'_>,
     partition: &Partition,
     outputs: &[(String, NodeId)],
-    caps: &Caps,
+    choices: &Choices<'_>,
 ) -> Result<Lowered> {
     let mut lowering = Lowering {
         nodes: part.nodes,
         part,
         groups: &partition.groups,
         needs: needs(part, &partition.groups),
-        caps,
+        caps: choices.caps(),
+        choices,
         tensors: vec![],
         locations: HashMap::new(),
         parts: HashMap::new(),
@@ -189,7 +194,7 @@ impl<'a> Lowering<'a> {
         let mut all = vec![];
         for (g, group) in self.groups.iter().enumerate() {
             match group.body {
-                Body::Map => all.extend(self.map(g, group)?),
+                Body::Map => all.extend(self.in_form(&|form| self.map(g, group, form))?),
                 Body::MatMul(id) => all.extend(self.matmul(g, group, id, 1)?),
                 Body::Parts(id, parts) if how(self.nodes, id) == How::MatMul => {
                     all.extend(self.matmul(g, group, id, parts)?);
@@ -225,9 +230,37 @@ impl<'a> Lowering<'a> {
         }
     }
 
+    /// A generated kernel in the form that is chosen for it, which is known by its text in the plain form.
+    fn in_form(&self, make: &dyn Fn(Form) -> Result<Option<Dispatch>>) -> Result<Option<Dispatch>> {
+        let plain = Form::plain(self.caps);
+        let Some(first) = make(plain)? else { return Ok(None) };
+        let source = &first.source;
+        // Rows that hold networks have a form of their own.
+        let free = source.workgroup_size == plain.group;
+        let mut forms = plain.candidates(self.caps, first.looped, source.wgsl.contains("philox4x32("));
+        forms.retain(|form| free || (form.rows, form.group) == (plain.rows, plain.group));
+        let names = forms.iter().map(|form| form.name()).collect();
+        let knob = self.choices.knob(kernel_name(&source.name, &source.wgsl), names);
+        let chosen = if knob.taken == 0 { None } else { make(forms[knob.taken])? };
+        Ok(Some(Dispatch { knob: Some(knob), ..chosen.unwrap_or(first) }))
+    }
+
     fn finish(&self, frame: &Frame, name: &str, text: &str, count: usize, about: About) -> Result<Dispatch> {
-        let source = frame.source(name, text, self.key_paths.len(), GROUP)?;
-        let grid = grid(count as u64, GROUP, &self.caps.limits)?;
+        self.finish_in(frame, name, text, count, GROUP, about)
+    }
+
+    /// [`finish`](Self::finish) with groups of this size.
+    fn finish_in(
+        &self,
+        frame: &Frame,
+        name: &str,
+        text: &str,
+        count: usize,
+        group: u32,
+        about: About,
+    ) -> Result<Dispatch> {
+        let source = frame.source(name, text, self.key_paths.len(), group)?;
+        let grid = grid(count as u64, group, &self.caps.limits)?;
         self.dispatch(frame, source, grid, about)
     }
 
@@ -240,7 +273,7 @@ impl<'a> Lowering<'a> {
         }
         let About { looped, flops, bytes, what } = about;
         let (slots, offsets) = (frame.slots(), frame.offsets.clone());
-        Ok(Dispatch { source, slots, offsets, grid, looped, flops, bytes, what })
+        Ok(Dispatch { source, slots, offsets, grid, looped, flops, bytes, what, knob: None })
     }
 
     /// Bytes of everything that a group reads and stores, each once.
@@ -267,7 +300,7 @@ impl<'a> Lowering<'a> {
         let body = format!("    buf{into}[place] = buf{from}[place + {first}];\n");
         let what = format!("copy node {} into `{}`", id.0, self.tensors[to].name);
         let about = About { looped: false, flops: 0.0, bytes: 8 * words as u64, what };
-        self.finish(&frame, "copy", &entry(count, &body), count, about).map(Some)
+        self.finish(&frame, "copy", &entry(count, GROUP, &body), count, about).map(Some)
     }
 }
 

@@ -3,7 +3,7 @@
 //! No barriers and no workgroup memory: a first kernel makes parts, a second one adds them. The tree has a fixed shape,
 //! so results do not depend on timing, and on software adapters, where a barrier is dear, it is the faster way.
 
-use super::kernel::entry;
+use super::kernel::{GROUP, entry};
 use super::{About, Dispatch, Lowering, STEP};
 use crate::error::Result;
 use crate::graph::{DType, NodeId, Op, Shape};
@@ -48,7 +48,7 @@ impl Lowering<'_> {
         let what = format!("{count} parts of {} #{}", node.op.name(), id.0);
         let bytes = self.bytes(g, group) + (places as u64) * DType::BYTES;
         let about = About { looped: false, flops, bytes, what };
-        self.finish(&frame, "parts", &entry(places, &body), places, about).map(Some)
+        self.finish(&frame, "parts", &entry(places, GROUP, &body), places, about).map(Some)
     }
 
     /// A running sum: totals of chunks, then each chunk from the sum of the totals before it.

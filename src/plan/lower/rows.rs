@@ -5,6 +5,7 @@ use super::kernel::{Frame, row_entry};
 use super::{About, Dispatch, Lowering, Needs, Role, STEP};
 use crate::error::Result;
 use crate::graph::{DType, NodeId, Op, Shape};
+use crate::plan::choices::Form;
 use crate::plan::emit::{Affine, Emitter, Val};
 use crate::plan::layers::{Layers, is_wide};
 use crate::plan::partition::Group;
@@ -23,21 +24,22 @@ struct Row {
 }
 
 impl Lowering<'_> {
-    pub(super) fn rows(&self, g: usize, group: &Group, count: usize) -> Result<Dispatch> {
+    pub(super) fn rows(&self, g: usize, group: &Group, count: usize, form: Form) -> Result<Dispatch> {
         let Needs { reads, inlined } = &self.needs[g];
         // What is found in memory, sums in parts among it, is not computed here.
         let computed: BTreeSet<_> = inlined.iter().copied().filter(|id| !reads.contains_key(id)).collect();
         let holds = computed.iter().any(|id| self.part.products.contains(*id));
-        let tile = self.part.products.tile.filter(|_| holds).unwrap_or(ONE);
+        let plain = RowTile { rows: form.rows, group: form.group, ..ONE };
+        let tile = self.part.products.tile.filter(|_| holds).unwrap_or(plain);
         let layers = holds.then(|| Layers::new(self.nodes, self.part.products, &computed, &group.roots));
         let arrays = holds && group.roots.iter().any(|&root| is_wide(self.nodes, root));
         if self.loops() && !arrays {
-            let (dispatch, escaped) = self.rows_kernel(g, group, count, tile, layers.clone(), true)?;
+            let (dispatch, escaped) = self.rows_kernel(g, group, count, (tile, form), layers.clone(), true)?;
             if !escaped {
                 return Ok(dispatch);
             }
         }
-        Ok(self.rows_kernel(g, group, count, tile, layers, false)?.0)
+        Ok(self.rows_kernel(g, group, count, (tile, form), layers, false)?.0)
     }
 
     /// The kernel; and whether it should loop over steps but needs an element of its state at an index that a loop counts.
@@ -46,11 +48,12 @@ impl Lowering<'_> {
         g: usize,
         group: &Group,
         count: usize,
-        tile: RowTile,
+        (tile, form): (RowTile, Form),
         layers: Option<Layers>,
         looped: bool,
     ) -> Result<(Dispatch, bool)> {
         let (mut frame, sources) = self.sources(g, group);
+        frame.wide_multiply = form.wide_multiply;
         let mut out = self.emitter(&sources, usize::from(looped));
         let invocations =
             count.div_ceil(tile.rows).next_multiple_of(if tile.broadcast { tile.group as usize } else { 1 });

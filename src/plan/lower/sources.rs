@@ -3,6 +3,7 @@
 use super::kernel::Frame;
 use super::{Location, Lowering, MAX_WINDOWS, Needs, Sources, tiled};
 use crate::graph::{NodeId, Op};
+use crate::plan::choices::Form;
 use crate::plan::emit::{Base, Source};
 use crate::plan::partition::Group;
 use std::collections::{BTreeSet, HashMap};
@@ -10,9 +11,7 @@ use std::collections::{BTreeSet, HashMap};
 impl Lowering<'_> {
     /// The slots of a kernel's keys, entered into its table of offsets.
     fn frame(&self, g: usize) -> (Frame, HashMap<NodeId, usize>) {
-        // A third less time for random bits on lavapipe. Which is faster on a GPU has not been measured.
-        let wide_multiply = self.caps.int64 && self.caps.is_software();
-        let mut frame = Frame::new(wide_multiply);
+        let mut frame = Frame::new(Form::plain(self.caps).wide_multiply);
         let mut keys = HashMap::new();
         for &id in &self.needs[g].inlined {
             let node = self.node(id);

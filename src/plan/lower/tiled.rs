@@ -6,10 +6,11 @@ use super::{About, Dispatch, Location, Lowering, STEP, Sources};
 use crate::error::Result;
 use crate::graph::{DType, Node, NodeId, Op};
 use crate::kernels::matmul::{Layout, MatmulSpec};
+use crate::plan::choices::{Choices, Knob};
 use crate::plan::classify::{How, how};
 use crate::plan::emit::{Affine, Emitter, Val, flatten};
 use crate::plan::partition::Group;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 
 const LANES: [&str; 4] = ["v.x", "v.y", "v.z", "v.w"];
@@ -28,14 +29,35 @@ fn layout(nodes: &[Rc<Node>], id: NodeId) -> Layout {
     }
 }
 
-/// The tile for a product.
-pub(in crate::plan) fn spec(nodes: &[Rc<Node>], id: NodeId, caps: &crate::gpu::Caps) -> MatmulSpec {
+/// The tile for a product, by rule.
+fn rule(nodes: &[Rc<Node>], id: NodeId, caps: &crate::gpu::Caps) -> MatmulSpec {
     let node = &nodes[id.index()];
     let (a, b) = (node.args[0], node.args[1]);
     let k = nodes[a.index()].shape[1];
     let (n, m) = (node.shape[0], node.shape[1]);
     let in_storage = window(nodes, b, caps).is_none();
     MatmulSpec::choose(n, k, m, layout(nodes, a), layout(nodes, b), caps).with_storage(true, in_storage)
+}
+
+/// The tiles of all products of a graph that are computed by tiles, and what else could compute them.
+pub(in crate::plan) struct Tiles(HashMap<NodeId, (MatmulSpec, Knob)>);
+
+impl Tiles {
+    pub fn choose(nodes: &[Rc<Node>], order: &[NodeId], choices: &Choices<'_>) -> Self {
+        let tiled = order.iter().filter(|&&id| how(nodes, id) == How::MatMul);
+        Tiles(tiled.map(|&id| (id, Self::one(rule(nodes, id, choices.caps()), choices))).collect())
+    }
+
+    fn one(rule: MatmulSpec, choices: &Choices<'_>) -> (MatmulSpec, Knob) {
+        let all = rule.candidates(choices.caps());
+        let knob = choices.knob(rule.problem(), all.iter().map(|spec| spec.variant.to_string()).collect());
+        (all.get(knob.taken).copied().unwrap_or(rule), knob)
+    }
+
+    /// The tile of a product; `None` for what is no tiled product.
+    pub fn get(&self, id: NodeId) -> Option<MatmulSpec> {
+        self.0.get(&id).map(|(spec, _)| *spec)
+    }
 }
 
 /// A matrix that lies in one piece in a stored node, and the uniform binding through which to read it.
@@ -103,7 +125,7 @@ pub(in crate::plan) fn windowed(nodes: &[Rc<Node>], order: &[NodeId], caps: &cra
 impl Lowering<'_> {
     pub(super) fn matmul(&self, g: usize, group: &Group, id: NodeId, parts: usize) -> Result<Option<Dispatch>> {
         let node = self.node(id);
-        let mut spec = spec(self.nodes, id, self.caps);
+        let Some((mut spec, knob)) = self.part.tiles.0.get(&id).cloned() else { return Ok(None) };
         spec.split_k = parts;
         let template = spec.template();
         if template.groups.contains(&0) {
@@ -137,7 +159,8 @@ impl Lowering<'_> {
         let what = format!("matmul #{} [{n}, {k}] x [{k}, {m}] -> {}", id.0, self.what(group));
         let flops = 2.0 * (n * k * m) as f64;
         let bytes = self.bytes(g, group) + if parts > 1 { (parts * n * m) as u64 * DType::BYTES } else { 0 };
-        self.dispatch(&frame, source, template.groups, About { looped: false, flops, bytes, what }).map(Some)
+        let made = self.dispatch(&frame, source, template.groups, About { looped: false, flops, bytes, what })?;
+        Ok(Some(Dispatch { knob: Some(knob), ..made }))
     }
 
     /// A function that reads one element of an operand, or four neighbours.
