@@ -2,7 +2,7 @@
 //!
 //! A step `u' = f(u)` with one stencil reads and writes the whole field. The graph of `f(f(..f(u)))` is a chain of stencils
 //! (`stencils.rs`), whose passes take several steps each. A plan whose states are what such passes end with therefore holds
-//! that chain too, in two lengths, and a session takes as many steps of a run with it as fit. The bits are those of single
+//! that chain too, in a few lengths, and a session takes as many steps of a run with it as fit. The bits are those of single
 //! steps: a software adapter computes a step alike in every pass, and nothing here may depend on the number of the step, so
 //! a plan with random numbers steps one by one.
 
@@ -26,7 +26,7 @@ pub(super) struct Leap {
     pub arena_words: usize,
 }
 
-/// How many times shorter the second leap is, which takes what the first leaves of a run.
+/// How many times shorter the next leap is, which takes what the longer one leaves of a run.
 const SHORTER: usize = 4;
 
 /// Numbers of steps that should be compiled as one, the longest first; or why there are none.
@@ -45,7 +45,9 @@ pub(super) fn lengths(part: &Partitioner<'_>) -> std::result::Result<Vec<usize>,
     // Two passes, so that the field is back in its tensor; powers of two, so that the shorter leap divides the longer one.
     match (2 * best / all).checked_ilog2() {
         None | Some(0) => Err("a step is a chain itself"),
-        Some(log) => Ok([1 << log, (1 << log) / SHORTER].into_iter().filter(|&steps| steps > 1).collect()),
+        Some(log) => {
+            Ok(std::iter::successors(Some(1 << log), |steps| Some(steps / SHORTER)).take_while(|&s| s > 1).collect())
+        }
     }
 }
 
