@@ -9,8 +9,8 @@
 //! Let `q` be the exact quota, and `e` what is used for it.
 //!
 //! 1. *Error.* The sum of weights is cut off, not rounded, at `2^-54` of itself a term of a chunk, and `places / sum` at `2^-39`:
-//!    together less than `2^-38 q` for up to `2^25` weights, in 1024 chunks. Rounding to `2^-32` adds half of that. So `|e - q| < s(q)`, where `s(q) = 2^-32 (4 + floor(q) / 16)` is
-//!    four times as much.
+//!    together less than `2^-38 q` for up to `2^25` weights, in 1024 chunks. Rounding adds `2^-33`. So
+//!    `|e - q| < s(q)`, where `s(q) = 2^-32 (4 + floor(q) / 16)` is about four times as much.
 //! 2. *Snapping.* An `e` within `s` of an integer `k >= 1` is replaced by `k`. Then `|k - q| < 2 s < 1`, so `k` is `floor(q)` or
 //!    `ceil(q)`. Any other `e` has the floor and the ceiling of `q`.
 //! 3. *Counting.* A weight owns the places between two exact integer sums that differ by `e`: exactly `e` of them if that is
