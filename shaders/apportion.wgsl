@@ -5,22 +5,18 @@
 //   STAGE 2 sums the quotas of every chunk
 //   STAGE 3 makes running sums of totals, and the range of offsets for which all places are taken, one invocation
 //   STAGE 4 writes the running sums of quotas: their integer parts, and their fractions if offsets differ between places
-//   STAGE 5 finds the first place of a run by bisection of these, then walks along weights and places together
-// One invocation a chunk of CHUNK_BLOCKS blocks of BLOCK weights, or a run of RUN places.
-// Spliced in: weight_bits(q) reads four weights, offset(j) reads u_j, owners_store(j, x) writes four owners,
+//   and shaders/apportion_owners.wgsl walks along sums and places.
+// One invocation a chunk of CHUNK_BLOCKS blocks of BLOCK weights.
+// Spliced in: weight_bits(q) reads four weights, offset(j) reads u_j,
 //   table_load(i) and table_store(i, x) move vectors of the table: 0 ratio, 1 offsets, then chunks, high and low words of sums.
-// No barrier, no atomic. Derivation and twin: kernels/apportion.rs.
+// No barrier, no atomic. Derivation and host side: kernels/apportion.rs; f64 meaning: graph/eval/apportion.rs.
 const N: u32 = #N#u;
 const PLACES: u32 = #PLACES#u;
 const CHUNKS: u32 = #CHUNKS#u;
 const CHUNK_BLOCKS: u32 = #CHUNK_BLOCKS#u;
 const BLOCK: u32 = #BLOCK#u;
-const RUN: u32 = #RUN#u;
 const COUNT: u32 = #COUNT#u;
-const CHUNK_ROUNDS: u32 = #CHUNK_ROUNDS#u;
-const BLOCK_ROUNDS: u32 = #BLOCK_ROUNDS#u;
 const QUADS: u32 = (N + 3u) / 4u;
-const BLOCKS: u32 = (N + BLOCK - 1u) / BLOCK;
 const HIGH: u32 = 2u + CHUNKS;
 const LOW: u32 = HIGH + QUADS;
 
@@ -100,80 +96,12 @@ fn quota(bits: u32, ratio: vec4<u32>) -> vec2<u32> {
 #endif
 
 // u in units of 2^-32, within the range for which every place is taken.
-#if OFFSETS
+#if STAGE == 4
 fn fixed(u: f32, range: vec4<u32>) -> u32 {
     let high = u * 65536.0;
     let whole = floor(high);
     let bits = (u32(clamp(whole, 0.0, 65535.0)) << 16u) | u32(clamp((high - whole) * 65536.0, 0.0, 65535.0));
     return clamp(bits, range.x, range.y);
-}
-#endif
-
-#if STAGE == 5
-// Running sums of quotas behind each of four weights.
-struct Quad { low: vec4<u32>, high: vec4<u32> }
-fn quad(q: u32) -> Quad {
-#if EACH
-    return Quad(table_load(LOW + q), table_load(HIGH + q));
-#else
-    return Quad(vec4<u32>(), table_load(HIGH + q));
-#endif
-}
-// Whether a running sum ends before the place j, at j + u.
-#if EACH
-fn before(low: u32, high: u32, j: u32, u: u32) -> bool { return high < j || (high == j && low < u); }
-#else
-// Sums carry 1 - u, so that their integer part is the number of places that they reach.
-fn before(low: u32, high: u32, j: u32, u: u32) -> bool { return high <= j; }
-#endif
-// Which of the places j, j + 1, .. a running sum ends before.
-fn behind(s: vec2<u32>, j: u32, u: vec4<u32>) -> vec4<u32> {
-    let at = vec4<u32>(j, j + 1u, j + 2u, j + 3u);
-    let high = vec4<u32>(s.y);
-#if EACH
-    return select(vec4<u32>(), vec4<u32>(1u), (high < at) | ((high == at) & (vec4<u32>(s.x) < u)));
-#else
-    return select(vec4<u32>(), vec4<u32>(1u), high <= at);
-#endif
-}
-// How many of four running sums end before each of the places j, j + 1, ..
-fn passed(s: Quad, j: u32, u: vec4<u32>) -> vec4<u32> {
-    return behind(vec2<u32>(s.low.x, s.high.x), j, u) + behind(vec2<u32>(s.low.y, s.high.y), j, u)
-        + behind(vec2<u32>(s.low.z, s.high.z), j, u) + behind(vec2<u32>(s.low.w, s.high.w), j, u);
-}
-#if EACH
-fn offsets_fixed(j: u32, range: vec4<u32>) -> vec4<u32> {
-    return vec4<u32>(
-        fixed(offset(j), range),
-        fixed(offset(j + 1u), range),
-        fixed(offset(j + 2u), range),
-        fixed(offset(j + 3u), range),
-    );
-}
-#endif
-fn chunk_start(c: u32, carry: u32) -> vec2<u32> { return add(table_load(2u + c).xy, vec2<u32>(carry, 0u)); }
-// The last block that starts before a place: the weight that owns it is in there.
-fn seek(j: u32, u: u32, carry: u32) -> u32 {
-    var lower = 0u;
-    var upper = CHUNKS;
-    for (var i = 0u; i < CHUNK_ROUNDS; i++) {
-        let mid = (lower + upper) / 2u;
-        let start = chunk_start(mid, carry);
-        let is_before = before(start.x, start.y, j, u);
-        lower = select(lower, mid, is_before);
-        upper = select(mid, upper, is_before);
-    }
-    lower *= CHUNK_BLOCKS;
-    upper = min(lower + CHUNK_BLOCKS, BLOCKS);
-    for (var i = 0u; i < BLOCK_ROUNDS; i++) {
-        let mid = (lower + upper) / 2u;
-        // A block starts where the one before it ends; the first of all is not asked.
-        let start = quad(max(mid * (BLOCK / 4u), 1u) - 1u);
-        let is_before = before(start.low.w, start.high.w, j, u);
-        lower = select(lower, mid, is_before);
-        upper = select(mid, upper, is_before);
-    }
-    return lower;
 }
 #endif
 
@@ -248,54 +176,6 @@ fn main(
 #if EACH
         table_store(LOW + q, vec4<u32>(a.x, b.x, c.x, sum.x));
 #endif
-    }
-#endif
-#if STAGE == 5
-    let first = place * RUN;
-    let range = table_load(1u);
-#if EACH
-    let carry = 0u;
-    var u = offsets_fixed(first, range);
-#else
-    let one = fixed(offset(0u), range);
-    let carry = 0u - one;
-    let u = vec4<u32>(one);
-#endif
-    let end = min(first + RUN, PLACES);
-    var j = first;
-    // Weights before the next four, and the owners of the four places from j on, as far as they are known.
-    var i = 0u;
-    var owners = vec4<u32>();
-    var s = Quad();
-    // Once for most runs; again where two blocks went by without a place.
-    while (j < end) {
-        let open = behind(vec2<u32>(s.low.w, s.high.w), j, u);
-        let at = 4u - (open.x + open.y + open.z + open.w);
-        let block = seek(j + at, u[at], carry);
-        owners += open * (block * BLOCK - i);
-        i = block * BLOCK;
-        s = quad(i / 4u);
-        i += 4u;
-        owners += passed(s, j, u);
-        var idle = 0u;
-        // Every turn loads and stores, needed or not: an adapter that moves memory lane by lane guesses branches badly.
-        while (j < end && idle < BLOCK / 2u) {
-            let last = min(j + 3u, PLACES - 1u);
-            let next = quad(min(i / 4u, QUADS - 1u));
-            let goes_on = i < N && before(s.low.w, s.high.w, last, u.w);
-            idle = select(idle, select(idle + 1u, 0u, next.high.w != s.high.w), goes_on);
-            i = select(i, i + 4u, goes_on);
-            s.high = select(s.high, next.high, goes_on);
-            s.low = select(s.low, next.low, goes_on);
-            owners = select(owners, owners + passed(s, j, u), goes_on);
-            owners_store(j, min(owners, vec4<u32>(N - 1u)));
-            let done = i >= N || !before(s.low.w, s.high.w, last, u.w);
-            j = select(j, j + 4u, done);
-#if EACH
-            u = offsets_fixed(j, range);
-#endif
-            owners = select(owners, vec4<u32>(i - 4u) + passed(s, j, u), done);
-        }
     }
 #endif
 }

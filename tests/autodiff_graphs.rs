@@ -73,6 +73,7 @@ fn what_does_not_depend_on_x_costs_nothing() {
     assert!(grad(x.floor() + x.lt(0.5).cast(DType::F32), x).unwrap().is_zero());
     let found = g.input("table", [5]).search_sorted(x).cast(DType::F32);
     assert!(grad(found, x).unwrap().is_zero());
+    assert!(grad(x.apportion(3, g.constant(0.5)).cast(DType::F32), x).unwrap().is_zero());
     assert_eq!(grad(x + found, x).unwrap().id(), g.full(1.0, [3]).id());
 }
 

@@ -42,6 +42,9 @@ fn every_mistake_tells_both_shapes_what_is_wanted_and_the_line() {
     mistake!(x.gather(y), "`gather`: got [4, 2] at [3] F32, want [m, ..] at U32 indices");
     mistake!(y.scatter_add(n, 2), "`scatter_add`: got [3] at [4] U32, want [k, ..] at U32 [k]");
     mistake!(x.search_sorted(y), "`search_sorted`: got [4, 2] F32 and queries F32, want [m] and queries of its type");
+    mistake!(x.apportion(3, y), "`apportion`: got [4, 2] F32 and offsets [3] F32 for 3 places, want F32 [n] and offsets F32 [] or [places]");
+    mistake!(y.apportion(4, y), "`apportion`: got [3] F32 and offsets [3] F32 for 4 places, want F32 [n] and offsets F32 [] or [places]");
+    mistake!(y.apportion(1 << 30, g.constant(0.5)), "`apportion`: got 3 weights and 1073741824 places, want a weight or more, and fewer than 1073741824 places");
     mistake!(x.matmul(x), "`matmul`: got [4, 2] times [4, 2], want [n, k] times [k, m], F32; did you mean .t() of one of them");
     mistake!(x.stencil(&taps, Boundary::Zero), "`stencil`: got taps of rank 3 on [4, 2], want at least one tap, all of one rank in 1..=2");
     mistake!(g.iota(1, [2]), "`iota`: got axis 1, want an axis of [2]");

@@ -223,6 +223,29 @@ fn search_sorted_counts_entries_strictly_below() {
 }
 
 #[test]
+fn apportion_gives_places_to_the_weights_on_which_they_lie() {
+    let g = Graph::new();
+    let owners = |w: &[f64], places: usize, u: f64| {
+        let owners = g.input(&format!("w{}", w.len()), [w.len()]).apportion(places, g.constant(u));
+        let got = eval(owners, &Feeds::new().tensor(&format!("w{}", w.len()), w));
+        assert_eq!(got.dtype, DType::U32);
+        got.data
+    };
+    assert_eq!(owners(&[2.0, 5.0, 0.0, 3.0], 5, 0.5), [0.0, 1.0, 1.0, 1.0, 3.0]);
+    assert_eq!(owners(&[0.0, 1.0, 0.0], 3, 0.5), [1.0, 1.0, 1.0]); // zeros own nothing, at either end
+    assert_eq!(owners(&[1.0, 1.0], 1, 0.5), [0.0]); // a place on a boundary belongs to what ends there
+    assert_eq!(owners(&[], 0, 0.5), [0.0; 0]);
+    // Quotas of 1, of which none is representable: rounding of sums may not give two places to one weight.
+    for u in [1e-300, 0.5, 1.0 - f64::EPSILON / 2.0] {
+        let all: Vec<_> = (0..1009).map(f64::from).collect();
+        assert_eq!(owners(&[0.1; 1009], 1009, u), all, "u = {u}");
+    }
+    let each = g.input("w", [2]).apportion(3, g.input("u", [3]));
+    let feeds = Feeds::new().tensor("w", &[1.0, 1.0]).tensor("u", &[0.9, 0.6, 0.1]);
+    assert_eq!(eval(each, &feeds).data, [0.0, 1.0, 1.0]);
+}
+
+#[test]
 fn matmul_sums_over_the_inner_axis() {
     let g = Graph::new();
     let (a, b) = (g.input("a", [2, 3]), g.input("b", [3, 2]));

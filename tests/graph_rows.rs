@@ -93,6 +93,7 @@ fn what_mixes_is_named() {
         mixes(|x| x.narrow(1, 0, 1).reshape([N]).search_sorted(x.narrow(1, 1, 1).reshape([N]))),
         Some("search_sorted")
     );
+    assert_eq!(mixes(|x| x.sum(1).apportion(N, x.graph().constant(0.5))), Some("apportion"));
     assert_eq!(mixes(|x| x.unsqueeze(1) - x.unsqueeze(0)), Some("sub")); // all pairs
     assert_eq!(mixes(|x| x.reshape([2, N / 2, D]).sum(0).broadcast_to([2, N / 2, D]).reshape([N, D])), Some("sum"));
 }

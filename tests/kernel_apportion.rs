@@ -129,7 +129,7 @@ fn a_million_shares_and_ten_million_are_floor_or_ceiling() {
         let shares = Shares::new(&common::gpu(), n, |w, u| w.apportion(n, u));
         for (what, w) in families(n, 3) {
             for &u in offsets {
-                assert_eq!(wrong(&w, &shares.of(&w, u)), [0usize; 0], "{what}, {n}, u = {u}");
+                assert_eq!(wrong(&w, &shares.of(&w, u)).first(), None, "{what}, {n}, u = {u}");
             }
         }
     }
@@ -145,7 +145,7 @@ fn fewer_and_more_places_than_weights() {
             for (what, w) in families(n, 4) {
                 let owners = shares.of(&w, 0.7);
                 assert_eq!(owners.len(), places);
-                assert_eq!(wrong(&w, &owners), [0usize; 0], "{what}, {places} of {n}, {tier}");
+                assert_eq!(wrong(&w, &owners).first(), None, "{what}, {places} of {n}, {tier}");
             }
         }
     }
@@ -188,7 +188,8 @@ fn owners_are_those_of_f64() {
                 let mut session = Session::new(&plan, bindings).unwrap();
                 session.run(1).unwrap();
                 let got = session.read::<u32>("owners").unwrap().wait().unwrap();
-                // A place that close to a boundary may fall to either side: boundaries move by the sum of 2 s over quotas.
+                // Boundaries differ by at most the sum of 2 s over quotas, n 2^-29: a draw that near has a chance of n^2 2^-29, and
+                // the key is fixed.
                 let differ = got.iter().zip(&want[0].data).filter(|(a, b)| f64::from(**a) != **b).count();
                 assert_eq!(differ, 0, "{what}, {n}, each {each}");
             }

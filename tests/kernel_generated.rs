@@ -17,8 +17,8 @@ use ergodic::plan::{Bindings, CompileOptions, Plan, Session};
 
 const EPS: f64 = f32::EPSILON as f64;
 
-/// Nothing, one, a prime, the edges of a group, of inlined sums and of parts.
-const SIZES: [usize; 12] = [0, 1, 3, 61, 63, 64, 65, 127, 129, 1009, 4097, 100_003];
+/// Nothing, one, a prime, the edges of a group, of inlined sums and of parts, and lengths that are taken four at a time.
+const SIZES: [usize; 14] = [0, 1, 3, 61, 63, 64, 65, 127, 129, 1009, 4097, 16_384, 100_003, 100_004];
 
 /// One more row than fit into a grid of one dimension.
 const TALL: usize = 65_535 * 64 + 1;
@@ -137,7 +137,7 @@ fn grids_of_more_than_65535_groups_reach_every_row() {
 #[test]
 fn systematic_offspring_are_floor_or_ceiling_at_every_size() {
     for (tier, gpu) in common::gpus() {
-        for n in [1, 2, 61, 64, 65, 1009, 100_003] {
+        for n in [1, 2, 61, 64, 65, 1009, 100_003, 100_004] {
             let g = Graph::new();
             let zero = |name| g.input(name, []);
             let weighted = Weighted {
@@ -180,7 +180,7 @@ fn systematic_offspring_are_floor_or_ceiling_at_every_size() {
 #[test]
 fn one_step_of_the_optimiser_at_every_size() {
     for (tier, gpu) in common::gpus() {
-        for (n, beta1) in [1, 61, 64, 65, 4097, 100_003].into_iter().flat_map(|n| [(n, 0.0), (n, 0.9)]) {
+        for (n, beta1) in [1, 61, 64, 65, 4097, 100_003, 100_004].into_iter().flat_map(|n| [(n, 0.0), (n, 0.9)]) {
             let g = Graph::new();
             let adam = Adam { beta1, ..Adam::default() };
             let update = adam.step("adam", g.input("theta", [n]), g.input("slope", [n]), g.constant(1e-2), g.step());

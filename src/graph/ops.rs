@@ -260,7 +260,7 @@ impl<'g> Var<'g> {
     /// alike. A place goes to the weight on which it lies, and a place on a boundary to the weight that ends there.
     ///
     /// With one offset for all places, a weight owns `floor` or `ceil` of its quota, exactly, whatever the rounding of sums;
-    /// a weight of 0 owns nothing. If all weights are 0, or there is one that is no number, owners are in range and mean
+    /// a weight of 0 owns nothing, and one below `2^-126` may count as 0. If all weights are 0, or there is one that is no number, owners are in range and mean
     /// nothing. `places` is below `2^30`. Piecewise constant: the derivative is zero.
     ///
     /// # Accuracy

@@ -1,4 +1,5 @@
-//! Places shared out among weights: host side and twin of `shaders/apportion.wgsl`.
+//! Places shared out among weights: host side of `shaders/apportion.wgsl` and `shaders/apportion_owners.wgsl`. The f64 meaning is
+//! in `src/graph/eval/apportion.rs`.
 //!
 //! The quota of a weight is `places * w / sum w`. Quotas are fixed-point numbers with 32 bits behind the point; all
 //! arithmetic is on integers, so that what is derived here holds on every device.
@@ -7,9 +8,9 @@
 //!
 //! Let `q` be the exact quota, and `e` what is used for it.
 //!
-//! 1. *Error.* The sum of weights is cut off, not rounded, at `2^-54` of itself a term, and `places / sum` at `2^-39`: together
-//!    less than `2^-38 q`. Rounding to `2^-32` adds half of that. So `|e - q| < s(q)`, where `s(q) = 2^-32 (4 + floor(q) / 16)` is
-//!    four times as much.
+//! 1. *Error.* The sum of weights is cut off, not rounded, at `2^-54` of itself a term of a chunk, and `places / sum` at `2^-39`:
+//!    together less than `2^-38 q` for up to `2^25` weights, in 1024 chunks. Rounding adds `2^-33`. So
+//!    `|e - q| < s(q)`, where `s(q) = 2^-32 (4 + floor(q) / 16)` is about four times as much.
 //! 2. *Snapping.* An `e` within `s` of an integer `k >= 1` is replaced by `k`. Then `|k - q| < 2 s < 1`, so `k` is `floor(q)` or
 //!    `ceil(q)`. Any other `e` has the floor and the ceiling of `q`.
 //! 3. *Counting.* A weight owns the places between two exact integer sums that differ by `e`: exactly `e` of them if that is
@@ -23,7 +24,7 @@
 use crate::error::Result;
 use crate::gpu::shader::{Defines, preprocess};
 
-/// Weights in a block: what is walked through at most before a place is found.
+/// Weights in a block: a walk searches again when two of them went by without a place.
 const BLOCK: usize = 32;
 /// Most chunks: their totals are added up by one invocation.
 const MOST_CHUNKS: usize = 1024;
@@ -132,16 +133,17 @@ pub fn text(stage: Stage, cuts: &Cuts, io: &Io) -> Result<String> {
         ("CHUNK_ROUNDS", rounds(cuts.chunks) as usize),
         ("BLOCK_ROUNDS", rounds(cuts.chunk_blocks) as usize),
     ];
-    let shader =
-        constants.iter().fold(include_str!("../../shaders/apportion.wgsl").to_string(), |text, (name, value)| {
-            text.replace(&format!("#{name}#"), &value.to_string())
-        });
+    let template = match stage {
+        Stage::Owners => include_str!("../../shaders/apportion_owners.wgsl"),
+        _ => include_str!("../../shaders/apportion.wgsl"),
+    };
+    let fill = |text: String, (name, value): &(&str, usize)| text.replace(&format!("#{name}#"), &value.to_string());
+    let shader = constants.iter().fold(template.to_string(), fill);
     let is = |stages: &[Stage]| u8::from(stages.contains(&stage));
     let defines = Defines::new()
         .set("STAGE", stage as u8)
         .set("SUMS", is(&[Stage::Sums, Stage::Ratio]))
         .set("QUOTAS", is(&[Stage::Quotas, Stage::Ends]))
-        .set("OFFSETS", is(&[Stage::Ends, Stage::Owners]))
         .set("EACH", u8::from(io.each))
         .splice("io", spliced(stage, cuts, io));
     preprocess("apportion", &shader, &defines)

@@ -4,7 +4,7 @@
 //! wrapping. Kernels are held to this; it is clear before it is fast. Values are dropped after their last use.
 //!
 //! Layout: [`Feeds`] is what a graph is computed from; `views` moves elements, `reduce` sums them, `index` looks them
-//! up, `random` draws them.
+//! up, `apportion` shares places out, `random` draws them.
 
 mod apportion;
 mod feeds;

@@ -11,12 +11,14 @@ mod arrays;
 mod index;
 mod load;
 mod ops;
+mod parts;
 mod random;
 mod value;
 
 pub use index::{Affine, Sym, SymInfo, flatten};
 pub use load::{Base, Source, buffer_name, offset_name};
-pub(super) use ops::{PartCut, binary_flops, unary_flops};
+pub(super) use ops::{binary_flops, unary_flops};
+pub(super) use parts::PartCut;
 
 use crate::graph::{Node, NodeId};
 use std::collections::{HashMap, HashSet};
