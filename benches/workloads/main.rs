@@ -13,11 +13,13 @@ mod suite;
 mod table;
 
 use clap::Parser;
-use ergodic::gpu::{Gpu, GpuOptions};
+use ergodic::gpu::{Gpu, GpuOptions, Tunings};
+use ergodic::plan::Tuner;
 use peers::Peers;
-use std::path::PathBuf;
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use suite::{Scale, Workload};
+use suite::{Bed, Scale, Workload};
 use table::{Measured, Row};
 
 /// Flags.
@@ -38,6 +40,9 @@ struct Args {
     /// Where the results go.
     #[arg(long, default_value = "out/bench")]
     out: PathBuf,
+    /// First try out the ways to compute each kernel that this table does not know, and keep the fastest in it.
+    #[arg(long)]
+    tune: Option<PathBuf>,
     /// What cargo bench adds.
     #[arg(long, hide = true)]
     bench: bool,
@@ -60,6 +65,8 @@ fn main() -> ExitCode {
 fn bench(args: &Args) -> Result<bool> {
     let workloads = chosen(&args.only)?;
     let gpu = Gpu::headless(GpuOptions::from_env()?)?;
+    let tuner = args.tune.as_ref().map(|table| tuner(&gpu, table)).transpose()?;
+    let bed = Bed { gpu: &gpu, tuner: tuner.as_ref() };
     let mut peers = args.peers.as_ref().map(|python| Peers::start(python)).transpose().unwrap_or_else(|error| {
         eprintln!("bench: no JAX, so only ours is measured: {error}");
         None
@@ -71,13 +78,24 @@ fn bench(args: &Args) -> Result<bool> {
     println!("{machine:#}\n\n{}", table::HEAD);
     let mut rows = vec![];
     for workload in &workloads {
-        let row = measure(&gpu, workload, args.scale, args.repeats as usize, peers.as_mut())?;
+        let row = measure(&bed, workload, args.scale, args.repeats as usize, peers.as_mut())?;
         println!("{row}");
         rows.push(row);
+        if let (Some(tuner), Some(table)) = (&tuner, &args.tune) {
+            tuner.borrow().tunings().save(table)?;
+        }
         table::write(&args.out, &rows, &machine)?; // after each: what exists can be read if a later one stops
     }
     println!("\n{}written to {}", table::wrong(&rows), args.out.display());
     Ok(rows.iter().all(|row| row.ours.right()))
+}
+
+/// A tuner that starts from this table, if it is there, and from the device's own otherwise.
+fn tuner(gpu: &Gpu, table: &Path) -> ergodic::Result<RefCell<Tuner>> {
+    if table.exists() {
+        gpu.set_tunings(Tunings::load(table)?);
+    }
+    Ok(RefCell::new(Tuner::new(gpu)))
 }
 
 fn chosen(only: &[String]) -> Result<Vec<Workload>> {
@@ -90,10 +108,10 @@ fn chosen(only: &[String]) -> Result<Vec<Workload>> {
 }
 
 /// Ours, then theirs.
-fn measure(gpu: &Gpu, workload: &Workload, scale: Scale, repeats: usize, peers: Option<&mut Peers>) -> Result<Row> {
+fn measure(bed: &Bed<'_>, workload: &Workload, scale: Scale, repeats: usize, peers: Option<&mut Peers>) -> Result<Row> {
     let sizes = workload.at(scale);
     let start = std::time::Instant::now();
-    let mut case = (workload.build)(gpu, sizes)?;
+    let mut case = (workload.build)(bed, sizes)?;
     let compile_s = start.elapsed().as_secs_f64();
     let seconds = suite::time(&mut *case, repeats)?;
     let figures = (workload.score)(sizes, &case.answer()?)?;

@@ -1,10 +1,9 @@
 //! A Gram matrix, and the resampling of a million walkers.
 
 use super::replay::{Inputs, Replay, first};
-use super::{Case, Figure, Sizes, Workload, noise, wide};
+use super::{Bed, Case, Figure, Sizes, Workload, noise, wide};
 use ergodic::dynamics::resample::{Scheme, ancestors};
 use ergodic::dynamics::{Compensated, Summary};
-use ergodic::gpu::Gpu;
 use ergodic::graph::Graph;
 use ergodic::plan::Session;
 use ergodic::random::RngKey;
@@ -49,14 +48,14 @@ pub fn resample() -> Workload {
     }
 }
 
-fn build_gram(gpu: &Gpu, sizes: &Sizes) -> ergodic::Result<Box<dyn Case>> {
+fn build_gram(bed: &Bed<'_>, sizes: &Sizes) -> ergodic::Result<Box<dyn Case>> {
     let (n, k) = (sizes.get("n"), sizes.get("k"));
     let g = Graph::new();
     let x = g.input("x", [n, k]);
     let inputs = Inputs { tensors: vec![("x", vec![n, k], noise(n * k, 1))], keys: vec![] };
     let answer = first("gram", CHECKED * n);
     let steps = sizes.get("steps") as u64;
-    Ok(Box::new(Replay::new(gpu, &[("gram", x.matmul(x.t()))], inputs, steps, answer)?))
+    Ok(Box::new(Replay::new(bed, &[("gram", x.matmul(x.t()))], inputs, steps, answer)?))
 }
 
 /// The first rows against f64. A sum of `k` products is off by at most `k eps` of the sum of their absolute values.
@@ -77,7 +76,7 @@ fn log_weights(n: usize) -> Vec<f32> {
     noise(n, 1).into_iter().map(|u| (f64::from(u) * SPREAD) as f32).collect()
 }
 
-fn build_resample(gpu: &Gpu, sizes: &Sizes) -> ergodic::Result<Box<dyn Case>> {
+fn build_resample(bed: &Bed<'_>, sizes: &Sizes) -> ergodic::Result<Box<dyn Case>> {
     let n = sizes.get("n");
     let g = Graph::new();
     let (log_weights_in, x) = (g.input("log_weights", [n]), g.input("x", [n]));
@@ -95,7 +94,7 @@ fn build_resample(gpu: &Gpu, sizes: &Sizes) -> ergodic::Result<Box<dyn Case>> {
         drawn.iter().for_each(|&i| counts[i as usize] += 1.0);
         Ok([vec![f64::from(log_mean[0]), astray as f64], counts].concat())
     };
-    Ok(Box::new(Replay::new(gpu, &outputs, inputs, sizes.get("steps") as u64, Box::new(answer))?))
+    Ok(Box::new(Replay::new(bed, &outputs, inputs, sizes.get("steps") as u64, Box::new(answer))?))
 }
 
 /// An answer is the log of the mean weight, how many walkers are no copy of their ancestor, and all counts of offspring.

@@ -1,7 +1,7 @@
 //! One iteration of training a network as an energy: 30 Langevin steps, gradients on walkers and data, Adam.
 
 use super::networks::{parameters, rounding};
-use super::{Case, Cost, Figure, Sizes, Workload, noise, relative, wide};
+use super::{Bed, Case, Cost, Figure, Sizes, Workload, noise, relative, wide};
 use ergodic::autodiff::grad;
 use ergodic::dynamics::LogWeights;
 use ergodic::gpu::Gpu;
@@ -57,7 +57,7 @@ struct Training {
     d: usize,
 }
 
-fn build(gpu: &Gpu, sizes: &Sizes) -> ergodic::Result<Box<dyn Case>> {
+fn build(bed: &Bed<'_>, sizes: &Sizes) -> ergodic::Result<Box<dyn Case>> {
     let (energy, n, d) = (energy(sizes)?, sizes.get("n"), sizes.get("d"));
     let config = TrainConfig {
         walkers: n,
@@ -70,9 +70,9 @@ fn build(gpu: &Gpu, sizes: &Sizes) -> ergodic::Result<Box<dyn Case>> {
     };
     let InitialWalkers { positions, log_z } = energy.start(n, RngKey::new(2));
     let start = InitialWalkers { positions, log_z };
-    let trainer = Trainer::new(gpu, &energy, &noise(n * d, 5), &start_parameters(&energy), start, &config)?;
+    let trainer = Trainer::new(bed.gpu, &energy, &noise(n * d, 5), &start_parameters(&energy), start, &config)?;
     let start = trainer.state()?;
-    Ok(Box::new(Training { gpu: gpu.clone(), trainer, start, d }))
+    Ok(Box::new(Training { gpu: bed.gpu.clone(), trainer, start, d }))
 }
 
 impl Case for Training {

@@ -1,8 +1,7 @@
 //! Explicit steps of two equations on periodic grids.
 
 use super::replay::{Inputs, Replay, first};
-use super::{Case, Figure, Sizes, Workload, wide};
-use ergodic::gpu::Gpu;
+use super::{Bed, Case, Figure, Sizes, Workload, wide};
 use ergodic::graph::{Boundary, Graph, Tap};
 use ergodic::plan::Session;
 use std::f64::consts::TAU;
@@ -69,7 +68,7 @@ fn mode(row: usize, cell: usize, rows: usize, cells: usize) -> f64 {
     (TAU * WAVES[0] * row as f64 / rows as f64).cos() * (TAU * WAVES[1] * cell as f64 / cells as f64).cos()
 }
 
-fn build_heat(gpu: &Gpu, sizes: &Sizes) -> ergodic::Result<Box<dyn Case>> {
+fn build_heat(bed: &Bed<'_>, sizes: &Sizes) -> ergodic::Result<Box<dyn Case>> {
     let (rows, cells) = (sizes.get("rows"), sizes.get("cells"));
     let g = Graph::new();
     let side = |dy: i32, dx: i32| Tap::new([dy, dx], DIFFUSION);
@@ -81,7 +80,7 @@ fn build_heat(gpu: &Gpu, sizes: &Sizes) -> ergodic::Result<Box<dyn Case>> {
         let mass: f64 = u.iter().sum();
         Ok([&[mass], &u[..CHECKED * cells]].concat())
     };
-    Ok(Box::new(Replay::new(gpu, &[("u", next)], inputs, plan_steps(sizes), Box::new(answer))?))
+    Ok(Box::new(Replay::new(bed, &[("u", next)], inputs, plan_steps(sizes), Box::new(answer))?))
 }
 
 /// An answer is the mass of the whole field and its first rows.
@@ -110,7 +109,7 @@ fn pattern(rows: usize, cells: usize) -> Vec<f32> {
     (0..rows * cells).map(|i| value(i / cells, i % cells) as f32).collect()
 }
 
-fn build_allen_cahn(gpu: &Gpu, sizes: &Sizes) -> ergodic::Result<Box<dyn Case>> {
+fn build_allen_cahn(bed: &Bed<'_>, sizes: &Sizes) -> ergodic::Result<Box<dyn Case>> {
     let (rows, cells) = (sizes.get("rows"), sizes.get("cells"));
     let g = Graph::new();
     let taps = [Tap::new([0], 1.0 - 2.0 * DIFFUSION), Tap::new([-1], DIFFUSION), Tap::new([1], DIFFUSION)];
@@ -118,7 +117,7 @@ fn build_allen_cahn(gpu: &Gpu, sizes: &Sizes) -> ergodic::Result<Box<dyn Case>> 
     let next = u.stencil(&taps, Boundary::Periodic) + (u - u * u * u) * TIME_STEP;
     let inputs = Inputs { tensors: vec![("u", vec![rows, cells], pattern(rows, cells))], keys: vec![] };
     let answer = first("u", CHECKED * cells);
-    Ok(Box::new(Replay::new(gpu, &[("u", next)], inputs, plan_steps(sizes), answer)?))
+    Ok(Box::new(Replay::new(bed, &[("u", next)], inputs, plan_steps(sizes), answer)?))
 }
 
 /// The first rows against the same scheme in f64.

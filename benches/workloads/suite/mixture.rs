@@ -8,7 +8,7 @@
 //! after any number of steps is known, that of the first component by quadrature in one dimension.
 
 use super::replay::{Inputs, Replay};
-use super::{Case, Cost, Figure, Sizes, Workload};
+use super::{Bed, Case, Cost, Figure, Sizes, Workload};
 use ergodic::autodiff::grad;
 use ergodic::dynamics::sampler::State;
 use ergodic::dynamics::{Schedule, Start, WeightedLangevin};
@@ -91,7 +91,7 @@ fn start(n: usize, d: usize) -> Vec<f32> {
     x
 }
 
-fn build_ula(gpu: &Gpu, sizes: &Sizes) -> ergodic::Result<Box<dyn Case>> {
+fn build_ula(bed: &Bed<'_>, sizes: &Sizes) -> ergodic::Result<Box<dyn Case>> {
     let (n, d, steps) = (sizes.get("n"), sizes.get("d"), sizes.get("steps") as u64);
     let g = Graph::new();
     let (x, wells) = (g.input("x", [n, d]), g.input("means", [2, d]));
@@ -100,7 +100,7 @@ fn build_ula(gpu: &Gpu, sizes: &Sizes) -> ergodic::Result<Box<dyn Case>> {
     let tensors = vec![("x", vec![n, d], start(n, d)), ("means", vec![2, d], means(d))];
     let inputs = Inputs { tensors, keys: vec![("noise", RngKey::new(1))] };
     let answer = move |session: &ergodic::plan::Session| Ok(moments(&session.read::<f32>("x")?.wait()?, d));
-    Ok(Box::new(Replay::new(gpu, &[("x", moved)], inputs, steps, Box::new(answer))?))
+    Ok(Box::new(Replay::new(bed, &[("x", moved)], inputs, steps, Box::new(answer))?))
 }
 
 /// Mean of `x_1`, of `x_1^2`, and of the squares of the other components.
@@ -157,15 +157,15 @@ struct Jarzynski {
     log_z: [f64; 2],
 }
 
-fn build_jarzynski(gpu: &Gpu, sizes: &Sizes) -> ergodic::Result<Box<dyn Case>> {
+fn build_jarzynski(bed: &Bed<'_>, sizes: &Sizes) -> ergodic::Result<Box<dyn Case>> {
     let (n, d, steps) = (sizes.get("n"), sizes.get("d"), sizes.get("steps"));
     let g = Graph::new();
     let (x, wells, z) = (g.input("x", [n, d]), g.input("means", [2, d]), g.input("z", []));
     let levels = (0..=steps).map(|k| (LEVEL * k as f64 / steps as f64) as f32);
     let schedule = Schedule::new(STEP_SIZE).vary("z", levels);
-    let sampler = WeightedLangevin::new(gpu, &energy(x, wells, z), &x, schedule)?;
-    let sampler = sampler.bind("means", &Tensor::from_slice(gpu, "means", &[2, d], &means(d))?);
-    Ok(Box::new(Jarzynski { gpu: gpu.clone(), sampler, sizes: *sizes, state: None, log_z: [f64::NAN; 2] }))
+    let sampler = WeightedLangevin::new(bed.gpu, &energy(x, wells, z), &x, schedule)?;
+    let sampler = sampler.bind("means", &Tensor::from_slice(bed.gpu, "means", &[2, d], &means(d))?);
+    Ok(Box::new(Jarzynski { gpu: bed.gpu.clone(), sampler, sizes: *sizes, state: None, log_z: [f64::NAN; 2] }))
 }
 
 impl Case for Jarzynski {

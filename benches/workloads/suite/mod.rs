@@ -16,7 +16,9 @@ pub mod networks;
 pub mod replay;
 
 use ergodic::gpu::Gpu;
-use ergodic::plan::Plan;
+use ergodic::graph::Var;
+use ergodic::plan::{Bindings, CompileOptions, Plan, Trial, Tuner};
+use std::cell::RefCell;
 use std::time::Instant;
 
 /// How large the workloads are.
@@ -56,7 +58,7 @@ pub struct Workload {
     /// Units of work in one run.
     pub units: fn(&Sizes) -> f64,
     /// Compile and bind.
-    pub build: fn(&Gpu, &Sizes) -> ergodic::Result<Box<dyn Case>>,
+    pub build: fn(&Bed<'_>, &Sizes) -> ergodic::Result<Box<dyn Case>>,
     /// Compare an answer with f64 or a closed form.
     pub score: fn(&Sizes, &[f64]) -> ergodic::Result<Vec<Figure>>,
 }
@@ -65,6 +67,32 @@ impl Workload {
     /// Sizes at this scale.
     pub fn at(&self, scale: Scale) -> &Sizes {
         &self.sizes[scale as usize]
+    }
+}
+
+/// Where cases are made.
+#[derive(Clone, Copy)]
+pub struct Bed<'a> {
+    /// The device.
+    pub gpu: &'a Gpu,
+    /// Tries out the kernels of every plan before it is compiled for good, and prints what became of them.
+    pub tuner: Option<&'a RefCell<Tuner>>,
+}
+
+impl<'a> Bed<'a> {
+    /// A device as it is.
+    pub fn of(gpu: &'a Gpu) -> Self {
+        Bed { gpu, tuner: None }
+    }
+
+    fn tune(&self, outputs: &[(&str, Var<'_>)], bindings: &Bindings, options: &CompileOptions) -> ergodic::Result<()> {
+        let Some(tuner) = self.tuner else { return Ok(()) };
+        let mut tuner = tuner.borrow_mut();
+        for Trial { kernel, candidate, outcome } in tuner.warm(outputs, bindings, options)? {
+            println!("{kernel} | {candidate} | {outcome:?}");
+        }
+        self.gpu.set_tunings(tuner.tunings().clone());
+        Ok(())
     }
 }
 

@@ -1,9 +1,8 @@
 //! Small networks: training, gradients in the inputs, and an exact divergence.
 
 use super::replay::{Answer, Inputs, Replay, first, whole};
-use super::{Case, Figure, Sizes, Workload, noise, relative, wide};
+use super::{Bed, Case, Figure, Sizes, Workload, noise, relative, wide};
 use ergodic::autodiff::{Trace, grad};
-use ergodic::gpu::Gpu;
 use ergodic::graph::{Feeds, Graph, Var};
 use ergodic::nn::{Activation, Adam, Mlp};
 use ergodic::random::RngKey;
@@ -106,7 +105,7 @@ fn regression_loss<'g>(g: &'g Graph, mlp: &Mlp, n: usize) -> ergodic::Result<(Va
 
 /// Adam on a loss as a case; it answers with the first moment after one step, `(1 - beta1)` times the gradient.
 fn training<'a>(
-    gpu: &Gpu,
+    bed: &Bed<'_>,
     (loss, theta): (Var<'_>, Var<'_>),
     mut inputs: Inputs<'a>,
     start: Vec<f32>,
@@ -120,7 +119,7 @@ fn training<'a>(
     let p = start.len();
     let zeros = || vec![0.0; p];
     inputs.tensors.extend([("theta", vec![p], start), ("theta.m", vec![p], zeros()), ("theta.v", vec![p], zeros())]);
-    Ok(Box::new(Replay::new(gpu, &outputs, inputs, steps, answer)?.answer_after(1)))
+    Ok(Box::new(Replay::new(bed, &outputs, inputs, steps, answer)?.answer_after(1)))
 }
 
 /// The first moment after one step by f64, and how far an answer is from it.
@@ -139,13 +138,13 @@ fn gradient_error(mlp: &Mlp, got: &[f64], want: &[f64]) -> Figure {
     Figure { name: "gradient, relative error", value: relative(got, want), bound: rounding(mlp) }
 }
 
-fn build_train(gpu: &Gpu, sizes: &Sizes) -> ergodic::Result<Box<dyn Case>> {
+fn build_train(bed: &Bed<'_>, sizes: &Sizes) -> ergodic::Result<Box<dyn Case>> {
     let (mlp, n, d) = (regression_net(sizes)?, sizes.get("n"), sizes.get("d"));
     let g = Graph::new();
     let tensors = vec![("x", vec![n, d], noise(n * d, 2)), ("y", vec![n, 1], noise(n, 3))];
     let inputs = Inputs { tensors, keys: vec![] };
     let loss = regression_loss(&g, &mlp, n)?;
-    training(gpu, loss, inputs, parameters(&mlp, 1), sizes.get("steps") as u64, whole("theta.m"))
+    training(bed, loss, inputs, parameters(&mlp, 1), sizes.get("steps") as u64, whole("theta.m"))
 }
 
 fn score_train(sizes: &Sizes, answer: &[f64]) -> ergodic::Result<Vec<Figure>> {
@@ -161,14 +160,14 @@ fn input_grad<'g>(g: &'g Graph, mlp: &Mlp, n: usize) -> ergodic::Result<Var<'g>>
     grad(mlp.apply(theta, x)?.reshape([n]), x)
 }
 
-fn build_input_grad(gpu: &Gpu, sizes: &Sizes) -> ergodic::Result<Box<dyn Case>> {
+fn build_input_grad(bed: &Bed<'_>, sizes: &Sizes) -> ergodic::Result<Box<dyn Case>> {
     let (mlp, n, d) = (regression_net(sizes)?, sizes.get("n"), sizes.get("d"));
     let (g, theta) = (Graph::new(), parameters(&mlp, 1));
     let tensors = vec![("theta", vec![theta.len()], theta), ("x", vec![n, d], noise(n * d, 2))];
     let inputs = Inputs { tensors, keys: vec![] };
     let answer = first("gradient", CHECKED * d);
     let outputs = [("gradient", input_grad(&g, &mlp, n)?)];
-    Ok(Box::new(Replay::new(gpu, &outputs, inputs, sizes.get("steps") as u64, answer)?))
+    Ok(Box::new(Replay::new(bed, &outputs, inputs, sizes.get("steps") as u64, answer)?))
 }
 
 fn score_input_grad(sizes: &Sizes, answer: &[f64]) -> ergodic::Result<Vec<Figure>> {
@@ -196,7 +195,7 @@ fn interpolant_loss<'g>(
     Ok((error.square().sum(1).mean_all(), theta))
 }
 
-fn build_velocity(gpu: &Gpu, sizes: &Sizes) -> ergodic::Result<Box<dyn Case>> {
+fn build_velocity(bed: &Bed<'_>, sizes: &Sizes) -> ergodic::Result<Box<dyn Case>> {
     let (mlp, n) = (velocity_net(sizes)?, sizes.get("n"));
     let g = Graph::new();
     let key = g.key("draws");
@@ -211,7 +210,7 @@ fn build_velocity(gpu: &Gpu, sizes: &Sizes) -> ergodic::Result<Box<dyn Case>> {
         let moment = session.read::<f32>("theta.m")?.wait()?;
         Ok(wide(&[t, x0, moment].concat()))
     };
-    training(gpu, loss, inputs, parameters(&mlp, 1), sizes.get("steps") as u64, Box::new(answer))
+    training(bed, loss, inputs, parameters(&mlp, 1), sizes.get("steps") as u64, Box::new(answer))
 }
 
 /// An answer holds its own draws: `t [n]`, `x_0 [n, 2]`, then the first moment.
@@ -242,7 +241,7 @@ fn field_divergence<'g>(g: &'g Graph, mlp: &Mlp, n: usize) -> ergodic::Result<Va
     ergodic::autodiff::divergence(field, x, Trace::Exact)
 }
 
-fn build_divergence(gpu: &Gpu, sizes: &Sizes) -> ergodic::Result<Box<dyn Case>> {
+fn build_divergence(bed: &Bed<'_>, sizes: &Sizes) -> ergodic::Result<Box<dyn Case>> {
     let (mlp, n, d) = (field_net(sizes)?, sizes.get("n"), sizes.get("d"));
     let (g, theta) = (Graph::new(), parameters(&mlp, 1));
     let tensors =
@@ -250,7 +249,7 @@ fn build_divergence(gpu: &Gpu, sizes: &Sizes) -> ergodic::Result<Box<dyn Case>> 
     let inputs = Inputs { tensors, keys: vec![] };
     let outputs = [("divergence", field_divergence(&g, &mlp, n)?)];
     let answer = first("divergence", CHECKED);
-    Ok(Box::new(Replay::new(gpu, &outputs, inputs, sizes.get("steps") as u64, answer)?))
+    Ok(Box::new(Replay::new(bed, &outputs, inputs, sizes.get("steps") as u64, answer)?))
 }
 
 fn score_divergence(sizes: &Sizes, answer: &[f64]) -> ergodic::Result<Vec<Figure>> {

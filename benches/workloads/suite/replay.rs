@@ -1,7 +1,7 @@
 //! A case that is one session, run for some steps from the same start each time.
 
-use super::{Case, Cost};
-use ergodic::gpu::{Gpu, Tensor};
+use super::{Bed, Case, Cost};
+use ergodic::gpu::Tensor;
 use ergodic::graph::{DType, Var};
 use ergodic::plan::{Bindings, CompileOptions, Plan, Session};
 use ergodic::random::RngKey;
@@ -29,13 +29,13 @@ pub struct Inputs<'a> {
 impl Replay {
     /// Compile `outputs` and bind them; a run is `steps` steps.
     pub fn new(
-        gpu: &Gpu,
+        bed: &Bed<'_>,
         outputs: &[(&str, Var<'_>)],
         inputs: Inputs<'_>,
         steps: u64,
         answer: Answer,
     ) -> ergodic::Result<Self> {
-        let plan = Plan::compile(gpu, outputs, &CompileOptions::default())?;
+        let (gpu, options) = (bed.gpu, CompileOptions::default());
         let (mut bindings, mut start) = (Bindings::new(), vec![]);
         for (name, shape, values) in inputs.tensors {
             let tensor = Tensor::from_slice(gpu, name, &shape, &values)?;
@@ -47,6 +47,8 @@ impl Replay {
         for (name, key) in inputs.keys {
             bindings = bindings.key(name, key);
         }
+        bed.tune(outputs, &bindings, &options)?;
+        let plan = Plan::compile(gpu, outputs, &options)?;
         let session = Session::new(&plan, bindings)?;
         Ok(Replay { session, start, steps, answer_steps: steps, answer })
     }
