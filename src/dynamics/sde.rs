@@ -27,7 +27,7 @@ use crate::graph::Var;
 use crate::plan::Report;
 use crate::random::RngKey;
 
-const NOISE: &str = "noise";
+const NOISE: &str = "sde.noise";
 
 /// How a step is made; see the table of the [module](self).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

@@ -22,10 +22,10 @@ use crate::graph::{Graph, Var};
 use crate::plan::{Bindings, CompileOptions, Plan, Report, Session};
 use crate::random::RngKey;
 
-const SPAN: &str = "span";
-const SLOPE: &str = "slope";
-const CONTROL: &str = "control";
-const START: &str = "start";
+const SPAN: &str = "ode.span";
+const SLOPE: &str = "ode.slope";
+const CONTROL: &str = "ode.control";
+const START: &str = "first";
 /// Ticks of the span of time; every whole number up to here is an f32.
 const TICKS: f64 = 16_777_216.0;
 /// Most steps between two looks of the host.

@@ -92,11 +92,11 @@ impl<'g> Clock<'g> {
 }
 
 /// Name of the grid in a plan.
-pub(in crate::dynamics) const GRID: &str = "grid";
+pub(in crate::dynamics) const GRID: &str = "ode.grid";
 
 /// Name of the `i`-th integral in a plan.
 pub(in crate::dynamics) fn integral_name(i: usize) -> String {
-    format!("integral.{i}")
+    format!("ode.integral.{i}")
 }
 
 /// Next values of `x` and of its integrals.
@@ -258,7 +258,7 @@ pub(in crate::dynamics) fn copy(from: &Tensor, gpu: &Gpu) -> Result<Tensor> {
 
 /// Bind every integral of a plan to zeros.
 pub(super) fn with_zero_integrals(plan: &Plan, mut bindings: Bindings) -> Result<Bindings> {
-    for decl in plan.tensors().iter().filter(|decl| decl.name.starts_with("integral.")) {
+    for decl in plan.tensors().iter().filter(|decl| decl.name.starts_with("ode.integral.")) {
         bindings = bindings.tensor(&decl.name, &Tensor::zeros(plan.gpu(), &decl.name, &decl.shape, decl.dtype)?);
     }
     Ok(bindings)
