@@ -1,14 +1,16 @@
 //! The fields of a path between mixtures, as graphs.
 
+use super::linalg::{is_multiple_of_identity, transposed};
 use super::path::{Form, MixturePath, Pair};
 use super::schedule::Coefficients;
+use super::stacked::{self, Parameters};
 use crate::error::{Error, Result};
 use crate::graph::Var;
 use crate::nn::ParamLayout;
 use std::f64::consts::TAU;
 
 /// Smallest variance that is divided by: the f32 quotient of two numbers that vanish together is then 0, not NaN.
-const LEAST: f64 = 1e-20;
+pub(super) const LEAST: f64 = 1e-20;
 
 /// All fields at points `x [n, d]`: what is not used is not computed.
 #[derive(Clone, Copy)]
@@ -48,6 +50,18 @@ impl<'g> Fields<'g> {
     }
 }
 
+/// What all pairs give together, weighted by their shares.
+pub(super) struct Averages<'g> {
+    /// `[n]`.
+    pub log_density: Var<'g>,
+    /// `<u>`, `[n, d]`.
+    pub u: Var<'g>,
+    /// `<C_i u>` and `<C_j u>`.
+    pub moved: [Var<'g>; 2],
+    /// `<m_i>` and `<m_j>`.
+    pub means: [Var<'g>; 2],
+}
+
 /// What a pair needs at the points.
 struct Solved<'g> {
     /// `log w`, `[n, 1]`.
@@ -60,15 +74,22 @@ struct Solved<'g> {
 }
 
 impl MixturePath {
-    /// Where the numbers of this path lie in its parameter vector.
+    /// Names, shapes and values of what graphs read.
+    fn numbers(&self) -> Parameters {
+        let of_pairs = || {
+            let pairs = self.pairs.iter().enumerate();
+            let named = |(k, pair): (usize, &Pair)| {
+                let parts = pair.parameters(self.d).into_iter();
+                parts.map(move |(name, shape, values)| (format!("{k}.{name}"), shape, values)).collect::<Parameters>()
+            };
+            pairs.flat_map(named).collect()
+        };
+        stacked::parameters(self).unwrap_or_else(of_pairs)
+    }
+
+    /// Where they lie in the parameter vector.
     fn layout(&self) -> Result<ParamLayout> {
-        let mut layout = ParamLayout::new();
-        for (k, pair) in self.pairs.iter().enumerate() {
-            for (name, shape, _) in pair.parameters(self.d) {
-                layout = layout.with(&format!("{k}.{name}"), shape)?;
-            }
-        }
-        Ok(layout)
+        self.numbers().into_iter().try_fold(ParamLayout::new(), |layout, (name, shape, _)| layout.with(&name, shape))
     }
 
     /// The numbers of this path in f32, `[P]`: what the node `theta` of [`fields`](Self::fields) is bound to.
@@ -78,11 +99,9 @@ impl MixturePath {
     pub fn parameters(&self) -> Result<Vec<f32>> {
         let layout = self.layout()?;
         let mut theta = vec![0f32; layout.len()];
-        for (k, pair) in self.pairs.iter().enumerate() {
-            for (name, _, values) in pair.parameters(self.d) {
-                let place = layout.view_mut(&mut theta, &format!("{k}.{name}"))?;
-                place.iter_mut().zip(&values).for_each(|(to, &v)| *to = v as f32);
-            }
+        for (name, _, values) in self.numbers() {
+            let place = layout.view_mut(&mut theta, &name)?;
+            place.iter_mut().zip(&values).for_each(|(to, &v)| *to = v as f32);
         }
         Ok(theta)
     }
@@ -97,8 +116,8 @@ impl MixturePath {
 
     /// All fields at `x [n, d]` and `t`, a scalar or `[n, 1]`, in `[0, 1]`.
     ///
-    /// With a scalar `t` what depends on time alone is computed once a step, in a kernel of its own; with
-    /// `t.broadcast_to([n, 1])` every row computes it, and a solver's steps are one dispatch.
+    /// With a scalar `t` what depends on time alone may be computed once a step, in a kernel of its own; with
+    /// `t.broadcast_to([n, 1])` every row computes it, so that the steps of a solver are one dispatch.
     ///
     /// # Errors
     /// [`Error::Shape`] for points, times or parameters of other shapes.
@@ -111,36 +130,49 @@ impl MixturePath {
             return Err(Error::Shape { op: "MixturePath::fields", got, want, at: Some(x.site()) });
         }
         let (layout, c) = (self.layout()?, self.schedule.at(t));
+        let get = |name: &str| layout.get(theta, name);
+        if let Some(averages) = stacked::averages(self, &get, &c, x)? {
+            return averages.fields(&c).check();
+        }
         let mut all = vec![];
         for (k, pair) in self.pairs.iter().enumerate() {
-            let get = |name: &str| layout.get(theta, &format!("{k}.{name}"));
-            all.push(pair.solve(&get, &c, x)?);
+            all.push(pair.solve(&|name: &str| get(&format!("{k}.{name}")), &c, x)?);
         }
-        averaged(&all, &c).check()
+        averaged(&all).fields(&c).check()
     }
 }
 
-/// The fields from what the pairs are worth.
-fn averaged<'g>(all: &[Solved<'g>], c: &Coefficients<Var<'g>>) -> Fields<'g> {
+impl<'g> Averages<'g> {
+    fn fields(&self, c: &Coefficients<Var<'g>>) -> Fields<'g> {
+        let eta_0 = self.means[0] + c.alpha * self.moved[0];
+        let eta_1 = self.means[1] + c.beta * self.moved[1];
+        let v = c.alpha_dot * eta_0 + c.beta_dot * eta_1;
+        let b = v + c.gamma_gamma_dot * self.u;
+        Fields { log_density: self.log_density, b, s: -self.u, v, eta_0, eta_1, eta_z: c.gamma() * self.u }
+    }
+}
+
+/// Averages over pairs that were solved one by one.
+fn averaged<'g>(all: &[Solved<'g>]) -> Averages<'g> {
     let (first, rest) = (&all[0], &all[1..]);
-    let n = first.u.shape()[0];
+    let (n, rows) = (first.u.shape()[0], first.u.shape());
     let top = rest.iter().fold(first.log_weight, |top, other| top.max(other.log_weight)).stop_grad();
     let weights: Vec<_> = all.iter().map(|solved| (solved.log_weight - top).exp()).collect();
     let total = weights[1..].iter().fold(weights[0], |sum, &w| sum + w);
-    // One mode a pair: without a choice there is nothing to average.
+    // One pair: without a choice there is nothing to average.
     let average = |f: &dyn Fn(&Solved<'g>) -> Var<'g>| match rest {
-        [] => f(first),
+        [] => f(first).broadcast_to(&rows),
         _ => {
             let terms = all.iter().zip(&weights).map(|(solved, &w)| w / total * f(solved));
             terms.reduce(|sum, term| sum + term).unwrap_or(first.u)
         }
     };
-    let u = average(&|solved| solved.u);
-    let [eta_0, eta_1] = [(0, c.alpha), (1, c.beta)]
-        .map(|(end, weight)| average(&|solved| solved.means[end] + weight * solved.moved[end]));
-    let v = c.alpha_dot * eta_0 + c.beta_dot * eta_1;
-    let b = v + c.gamma_gamma_dot * u;
-    Fields { log_density: (total.log() + top).reshape([n]), b, s: -u, v, eta_0, eta_1, eta_z: c.gamma() * u }
+    Averages {
+        log_density: (total.log() + top).reshape([n]),
+        u: average(&|solved| solved.u),
+        moved: [0, 1].map(|end| average(&|solved| solved.moved[end])),
+        means: [0, 1].map(|end| average(&|solved| solved.means[end])),
+    }
 }
 
 impl Pair {
@@ -154,8 +186,8 @@ impl Pair {
                 all.extend([("p", vec![d], p.clone()), ("q", vec![d], q.clone())]);
                 if let Some([w, u]) = change {
                     // Rows are multiplied from the right.
-                    all.push(("to", vec![d, d], super::linalg::transposed(w, d)));
-                    all.push(("from", vec![d, d], super::linalg::transposed(u, d)));
+                    all.push(("to", vec![d, d], transposed(w, d)));
+                    all.push(("from", vec![d, d], transposed(u, d)));
                 }
             }
             Form::Cholesky => {
@@ -178,7 +210,10 @@ impl Pair {
         let (exponent, u, moved) = match &self.form {
             Form::Basis { change, r, .. } => {
                 let change = if change.is_some() { Some([get("to")?, get("from")?]) } else { None };
-                in_basis(y, c, [get("p")?, get("q")?], *r, change)
+                // In a generalised basis (r = 0) even the identity is no multiple of itself.
+                let same =
+                    [0, 1].map(|end| *r == 1.0 && is_multiple_of_identity(&self.covariances[end], self.means[0].len()));
+                in_basis(y, c, [get("p")?, get("q")?], *r, change, same)
             }
             Form::Cholesky => written_out(y, c, [get("covariance0")?, get("covariance1")?])?,
         };
@@ -195,6 +230,7 @@ fn in_basis<'g>(
     [p, q]: [Var<'g>; 2],
     r: f64,
     change: Option<[Var<'g>; 2]>,
+    same: [bool; 2],
 ) -> Parts<'g> {
     let rows = y.shape()[0];
     let variance = (c.alpha.square() * p + c.beta.square() * q + c.gamma2 * r).max(LEAST);
@@ -204,18 +240,20 @@ fn in_basis<'g>(
     let axis = variance.shape().len() - 1;
     let log_det = variance.log().sum(axis).unsqueeze(axis);
     let square = (turned * scaled).sum(1).reshape([rows, 1]);
-    let back = |v: Var<'g>| change.map_or(v, |[_, from]| times(v, from));
     // W' is the transpose of `to`, which multiplies rows from the right.
     let u = change.map_or(scaled, |[to, _]| times(scaled, to.t()));
-    ((square + log_det) * -0.5, u, [back(p * scaled), back(q * scaled)])
+    // A multiple of the identity does not need the basis: it is `p` wherever it is applied.
+    let moved = |p: Var<'g>, same: bool| match change {
+        Some([_, from]) if !same => times(p * scaled, from),
+        Some(_) => p * u,
+        None => p * scaled,
+    };
+    ((square + log_det) * -0.5, u, [moved(p, same[0]), moved(q, same[1])])
 }
 
-/// `x m` for a small matrix: in few dimensions column by column, which stands inside any kernel.
+/// `x m` for a small matrix, column by column, which stands inside any kernel.
 fn times<'g>(x: Var<'g>, m: Var<'g>) -> Var<'g> {
     let d = x.shape()[1];
-    if d > 4 {
-        return x.matmul(m);
-    }
     let row = |k: usize| x.narrow(1, k, 1) * m.narrow(0, k, 1);
     (1..d).map(row).fold(row(0), |sum, term| sum + term)
 }

@@ -75,6 +75,10 @@ pub(super) fn is_diagonal(a: &[f64], d: usize) -> bool {
     (0..d * d).all(|at| at / d == at % d || a[at] == 0.0)
 }
 
+pub(super) fn is_multiple_of_identity(a: &[f64], d: usize) -> bool {
+    is_diagonal(a, d) && (0..d).all(|i| a[i * d + i] == a[0])
+}
+
 /// Orthonormal eigenvectors as columns `[d, d]`; `None` if the iteration does not converge.
 pub(super) fn eigenvectors(a: &[f64], d: usize) -> Option<Vec<f64>> {
     let matrix = Mat::from_fn(d, d, |i, j| a[i * d + j]);

@@ -23,6 +23,7 @@ mod linalg;
 mod path;
 mod real;
 pub mod schedule;
+mod stacked;
 
 pub use fields::Fields;
 pub use gaussian::{Covariances, GaussianMixture, MixtureSpec};
