@@ -13,19 +13,24 @@
 //! Fields go into the solvers of [`dynamics::ode`](crate::dynamics::ode) and [`dynamics::sde`](crate::dynamics::sde).
 //!
 //! Layout: [`Schedule`] and [`Gamma`] (how things are mixed), [`Fourier`] (a schedule with parameters), [`GaussianMixture`]
-//! (densities, draws, entropies), [`MixturePath`] (fields in f64), [`Fields`] (the same as graphs).
+//! (densities, draws, entropies), [`MixturePath`] (fields in f64), [`Fields`] (the same as graphs), [`loss`] (what a model of a
+//! field is trained on), [`Known`] and [`Epsilon`] (fields from each other, and the noise that they allow).
 //!
 //! Source: arXiv:2303.08797; without noise arXiv:2209.15571.
 
+mod derived;
 mod fields;
 mod gaussian;
 mod linalg;
+mod losses;
 mod path;
 mod real;
 pub mod schedule;
 mod stacked;
 
+pub use derived::{Epsilon, Known};
 pub use fields::Fields;
 pub use gaussian::{Covariances, GaussianMixture, MixtureSpec};
+pub use losses::{Draws, Field, Pairing, energy_loss, implicit_score_loss, loss};
 pub use path::{MixturePath, PointFields};
 pub use schedule::{Coefficients, Ends, Fourier, Gamma, Schedule};

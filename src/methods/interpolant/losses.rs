@@ -1,0 +1,171 @@
+//! What is regressed: quadratic losses whose minimisers are the fields of a path.
+//!
+//! Every loss is one formula with another target:
+//!
+//! ```text
+//! L = int E[ |f(t, x_t)|^2 / 2 - y . f(t, x_t) ] dt        x_t = I + gamma z,  I = alpha x_0 + beta x_1
+//!
+//! b:  y = I' + gamma' z        v:  y = I'        s:  y = -z / gamma        eta:  y = z
+//! ```
+//!
+//! At its minimum `L = -int E|field|^2 dt / 2`, and above it `L - min L = int E|f - field|^2 dt / 2`. (`eta` is `E[z | x]`, so
+//! `s = -eta / gamma`. Losses without the halves, as in arXiv:2209.15571, are twice these.)
+//!
+//! Two targets are infinite where `gamma` is 0. Taken at `x^+ = I + gamma z` and `x^- = I - gamma z` and averaged
+//! ([`Pairing::Antithetic`]) their variance stays finite, at twice the evaluations.
+//!
+//! Nothing is averaged here: a loss is one number a row, for [`mean_all`](Var::mean_all), weights, or an error bar.
+//!
+//! Source: arXiv:2303.08797, theorems 2.7 and 2.8, section 6.1 (antithetic pairs); Hyvarinen, JMLR 6, 695 (2005).
+
+use super::schedule::{Coefficients, Schedule};
+use crate::autodiff::{Trace, divergence, grad};
+use crate::error::{Error, Result};
+use crate::graph::Var;
+
+/// What is learned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Field {
+    /// The whole velocity, `b = E[dx_t/dt | x]`.
+    B,
+    /// Its part without noise, `v = E[dI/dt | x]`.
+    V,
+    /// The score.
+    S,
+    /// The denoiser, `E[z | x]`.
+    Eta,
+}
+
+/// How noise is used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pairing {
+    /// Each draw with both signs.
+    #[default]
+    Antithetic,
+    /// Once.
+    Single,
+}
+
+/// Points of a path with what made them, one a row.
+#[derive(Clone, Copy)]
+pub struct Draws<'g> {
+    /// Times, `[n, 1]`.
+    pub t: Var<'g>,
+    /// The schedule there.
+    pub c: Coefficients<Var<'g>>,
+    /// `I = alpha x_0 + beta x_1`, `[n, d]`.
+    pub middle: Var<'g>,
+    /// `dI/dt`.
+    pub middle_dot: Var<'g>,
+    /// The noise, `[n, d]`.
+    pub z: Var<'g>,
+}
+
+impl<'g> Draws<'g> {
+    /// From draws of the ends and the noise, `[n, d]` each, at times `[n, 1]`. `None` stands for an end without weight: the
+    /// start of a one-sided or mirror path.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for shapes that do not fit.
+    pub fn new(schedule: &Schedule, t: Var<'g>, x0: Option<Var<'g>>, x1: Var<'g>, z: Var<'g>) -> Result<Self> {
+        Self::with(schedule.at(t), t, x0, x1, z)
+    }
+
+    /// The same with coefficients of your own, such as a [`Fourier`](super::Fourier) path's.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn with(c: Coefficients<Var<'g>>, t: Var<'g>, x0: Option<Var<'g>>, x1: Var<'g>, z: Var<'g>) -> Result<Self> {
+        let (rows, time) = (x1.shape(), t.shape());
+        let all_alike = x0.iter().chain([&z]).all(|v| v.shape() == rows);
+        if rows.len() != 2 || !all_alike || *time != [rows[0], 1] {
+            let got = format!("x1 {rows}, z {}, t {time}", z.shape());
+            let want = "ends and noise [n, d] and times [n, 1]".into();
+            return Err(Error::Shape { op: "Draws::new", got, want, at: Some(x1.site()) });
+        }
+        let mixed = |a: Var<'g>, b: Var<'g>| x0.map_or(b * x1, |x0| a * x0 + b * x1);
+        let (middle, middle_dot) = (mixed(c.alpha, c.beta), mixed(c.alpha_dot, c.beta_dot));
+        Ok(Draws { t, c, middle, middle_dot, z })
+    }
+
+    /// `x^+`, or `x^-` for a negative sign.
+    pub fn point(&self, sign: f64) -> Var<'g> {
+        self.middle + self.c.gamma() * self.z * sign
+    }
+
+    fn target(&self, field: Field, sign: f64) -> Var<'g> {
+        // `gamma' = (gamma gamma') / gamma`; without noise the first factor is a zero of the graph, and the quotient too.
+        let over_gamma = |v: Var<'g>| if v.is_zero() { v } else { v / self.c.gamma() };
+        match field {
+            Field::B => self.middle_dot + over_gamma(self.c.gamma_gamma_dot) * self.z * sign,
+            Field::V => self.middle_dot,
+            Field::S => over_gamma(self.z) * -sign,
+            Field::Eta => self.z * sign,
+        }
+    }
+}
+
+/// The loss of `f(t, x)` as an estimate of `field`, one number a row: `[n]`.
+///
+/// ```
+/// use ergodic::graph::{Feeds, Graph};
+/// use ergodic::methods::interpolant::{Draws, Field, Gamma, Pairing, Schedule, loss};
+/// # fn main() -> ergodic::Result<()> {
+/// let g = Graph::new();
+/// let (t, x0, x1, z) = (g.input("t", [1, 1]), g.input("x0", [1, 1]), g.input("x1", [1, 1]), g.input("z", [1, 1]));
+/// let draws = Draws::new(&Schedule::Linear { gamma: Gamma::Zero }, t, Some(x0), x1, z)?;
+/// let l = loss(Field::B, &draws, Pairing::Single, |_, x| Ok(x))?; // x = 1.5 and y = 2 at the middle of 0.5 and 2.5
+/// let feeds = Feeds::new().tensor("t", &[0.5]).tensor("x0", &[0.5]).tensor("x1", &[2.5]).tensor("z", &[9.0]);
+/// assert_eq!(g.eval_f64(&[l], &feeds)?[0].data, [1.5 * 1.5 / 2.0 - 2.0 * 1.5]);
+/// # Ok(()) }
+/// ```
+///
+/// # Errors
+/// [`Error::Invalid`] for a score or denoiser of a path without noise; what `f` refuses.
+pub fn loss<'g>(
+    field: Field,
+    draws: &Draws<'g>,
+    pairing: Pairing,
+    f: impl Fn(Var<'g>, Var<'g>) -> Result<Var<'g>>,
+) -> Result<Var<'g>> {
+    let silent = draws.c.gamma2.is_zero();
+    if silent && matches!(field, Field::S | Field::Eta) {
+        let got = "0 at all times".to_string();
+        return Err(Error::Invalid {
+            what: "gamma",
+            got,
+            want: "above 0 inside the path: the noise is what is learned",
+        });
+    }
+    let of = |sign: f64| {
+        let f = f(draws.t, draws.point(sign))?;
+        Ok((f.square() * 0.5 - draws.target(field, sign) * f).sum(1))
+    };
+    match pairing {
+        Pairing::Antithetic if !silent => Ok((of(1.0)? + of(-1.0)?) * 0.5),
+        _ => of(1.0),
+    }
+}
+
+/// The loss of a score by its divergence, which needs points but no noise: `|s|^2 + 2 div s`, `[n]`; at its minimum
+/// `-E|s|^2`.
+///
+/// # Errors
+/// As [`divergence`].
+pub fn implicit_score_loss<'g>(s: Var<'g>, x: Var<'g>, trace: Trace<'g>) -> Result<Var<'g>> {
+    Ok(s.square().sum(1) + divergence(s, x, trace)? * 2.0)
+}
+
+/// [`loss`] of the score `-grad E`, for an energy `E(t, x)` of one value a row.
+///
+/// # Errors
+/// As [`loss`] and [`grad`].
+pub fn energy_loss<'g>(
+    draws: &Draws<'g>,
+    pairing: Pairing,
+    energy: impl Fn(Var<'g>, Var<'g>) -> Result<Var<'g>>,
+) -> Result<Var<'g>> {
+    loss(Field::S, draws, pairing, |t, x| Ok(-grad(energy(t, x)?, x)?))
+}
