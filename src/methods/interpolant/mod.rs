@@ -14,13 +14,15 @@
 //!
 //! Layout: [`Schedule`] and [`Gamma`] (how things are mixed), [`Fourier`] (a schedule with parameters), [`GaussianMixture`]
 //! (densities, draws, entropies), [`MixturePath`] (fields in f64), [`Fields`] (the same as graphs), [`loss`] (what a model of a
-//! field is trained on), [`Known`] and [`Epsilon`] (fields from each other, and the noise that they allow).
+//! field is trained on), [`Known`] and [`Epsilon`] (fields from each other, and the noise that they allow), [`PathForm`] (likelihoods by paths) and
+//! [`Excess`] (bounds from losses).
 //!
 //! Source: arXiv:2303.08797; without noise arXiv:2209.15571.
 
 mod derived;
 mod fields;
 mod gaussian;
+mod likelihood;
 mod linalg;
 mod losses;
 mod path;
@@ -31,6 +33,7 @@ mod stacked;
 pub use derived::{Epsilon, Known};
 pub use fields::Fields;
 pub use gaussian::{Covariances, GaussianMixture, MixtureSpec};
+pub use likelihood::{Excess, PathForm, bits_per_dimension, cross_entropy, largest_rate};
 pub use losses::{Draws, Field, Pairing, energy_loss, implicit_score_loss, loss};
 pub use path::{MixturePath, PointFields};
 pub use schedule::{Coefficients, Ends, Fourier, Gamma, Schedule};
