@@ -6,8 +6,8 @@ use ergodic::autodiff::Trace;
 use ergodic::gpu::{Gpu, Tensor};
 use ergodic::graph::{Graph, Var};
 use ergodic::methods::interpolant::{
-    Draws, Epsilon, Field, Fields, Gamma, GaussianMixture, Known, MixturePath, Pairing, Schedule, energy_loss,
-    implicit_score_loss, loss,
+    Draws, Epsilon, Field, Fields, Gamma, GaussianBridge, GaussianMixture, Known, MixturePath, Pairing, Schedule,
+    drift_loss, energy_loss, implicit_score_loss, loss,
 };
 use ergodic::plan::{Bindings, CompileOptions, Plan, Session};
 use ergodic::random::RngKey;
@@ -130,6 +130,40 @@ fn scores_by_divergence_and_by_energy_have_the_same_minimum() {
     let ((implicit, implicit_se), (energy, energy_se)) = (mean(&all[0]), mean(&all[1]));
     assert!((implicit + 2.0 * 0.68022).abs() < 4.0 * implicit_se, "{implicit} +- {implicit_se}");
     assert!((energy + 0.68022).abs() < 4.0 * energy_se, "{energy} +- {energy_se}");
+}
+
+#[test]
+fn no_linear_path_beats_the_bridge_and_one_is_the_bridge() {
+    let bridge = GaussianBridge { means: [0.0, 2.0], deviations: [1.0, 0.5], epsilon: 0.5 };
+    assert!((bridge.covariance() - 0.207107).abs() < 0.6e-6 && (bridge.cost() - 2.705154).abs() < 0.6e-6);
+    for (t, want) in [(0.25, 0.843290), (0.5, 0.666053), (0.75, 0.468290)] {
+        assert!((bridge.variance(t) - want).abs() < 0.6e-6);
+    }
+    assert!((bridge.best_a() - 1.414214).abs() < 0.6e-6);
+    let wide = GaussianBridge { means: [0.0, 0.0], deviations: [1.0, 2.0], epsilon: 1.0 };
+    assert!((wide.cost() - 0.051997).abs() < 0.6e-6 && (wide.best_a() - 4.472136).abs() < 0.6e-6);
+    assert!(GaussianBridge { epsilon: 0.0, ..wide }.check().is_err() && wide.check().is_ok());
+
+    let gpu = common::gpu();
+    let end = GaussianMixture::isotropic(&[1.0], &[vec![2.0]], &[0.25]).unwrap();
+    let costs = [(0.5, 2.797149), (1.0, 2.721574), (2.0, 2.731920), (bridge.best_a(), bridge.cost())];
+    for (a, want) in costs {
+        let path = MixturePath::between(linear(root(a)), GaussianMixture::normal(1).unwrap(), end.clone()).unwrap();
+        let g = Graph::new();
+        let (draws, theta, epsilon) = (drawn(&g, &path, (0.0, 1.0)), theta(&g, &path), g.constant(bridge.epsilon));
+        let drift = |t, x| Ok(path.fields(theta, t, x)?.forward_drift(epsilon));
+        let exact = drift_loss(&draws, epsilon, Pairing::Antithetic, drift).unwrap();
+        let (mean, se) = mean(&values(&gpu, &path, &[("cost", exact)])[0]);
+        assert!((mean + want).abs() < 4.0 * se, "{a}: {mean} +- {se}, {want}");
+        assert!(want >= bridge.cost());
+    }
+    // At the best `a` drifts are those of the bridge.
+    let path = linear(root(bridge.best_a()));
+    let path = MixturePath::between(path, GaussianMixture::normal(1).unwrap(), end).unwrap();
+    for (t, x) in [(0.1, -1.0), (0.5, 1.3), (0.9, 2.2)] {
+        let at = path.at(t, &[x]).unwrap();
+        assert!((at.b[0] + bridge.epsilon * at.s[0] - bridge.drift(t, x)).abs() < 1e-12);
+    }
 }
 
 #[test]

@@ -6,12 +6,13 @@
 //! L = int E[ |f(t, x_t)|^2 / 2 - y . f(t, x_t) ] dt        x_t = I + gamma z,  I = alpha x_0 + beta x_1
 //!
 //! b:  y = I' + gamma' z        v:  y = I'        s:  y = -z / gamma        eta:  y = z
+//! b + epsilon s:  y = I' + (gamma' - epsilon/gamma) z
 //! ```
 //!
 //! At its minimum `L = -int E|field|^2 dt / 2`, and above it `L - min L = int E|f - field|^2 dt / 2`. (`eta` is `E[z | x]`, so
 //! `s = -eta / gamma`. Losses without the halves, as in arXiv:2209.15571, are twice these.)
 //!
-//! Two targets are infinite where `gamma` is 0. Taken at `x^+ = I + gamma z` and `x^- = I - gamma z` and averaged
+//! Some targets are infinite where `gamma` is 0. Taken at `x^+ = I + gamma z` and `x^- = I - gamma z` and averaged
 //! ([`Pairing::Antithetic`]) their variance stays finite, at twice the evaluations.
 //!
 //! Nothing is averaged here: a loss is one number a row, for [`mean_all`](Var::mean_all), weights, or an error bar.
@@ -95,14 +96,38 @@ impl<'g> Draws<'g> {
         self.middle + self.c.gamma() * self.z * sign
     }
 
+    /// `v / gamma`; without noise the factors that stand here are zeros of the graph, and so is the quotient.
+    fn over_gamma(&self, v: Var<'g>) -> Var<'g> {
+        if v.is_zero() { v } else { v / self.c.gamma() }
+    }
+
     fn target(&self, field: Field, sign: f64) -> Var<'g> {
-        // `gamma' = (gamma gamma') / gamma`; without noise the first factor is a zero of the graph, and the quotient too.
-        let over_gamma = |v: Var<'g>| if v.is_zero() { v } else { v / self.c.gamma() };
         match field {
-            Field::B => self.middle_dot + over_gamma(self.c.gamma_gamma_dot) * self.z * sign,
+            Field::B => self.middle_dot + self.over_gamma(self.c.gamma_gamma_dot) * self.z * sign,
             Field::V => self.middle_dot,
-            Field::S => over_gamma(self.z) * -sign,
+            Field::S => self.over_gamma(self.z) * -sign,
             Field::Eta => self.z * sign,
+        }
+    }
+
+    fn is_silent(&self) -> bool {
+        self.c.gamma2.is_zero()
+    }
+
+    /// `|f|^2/2 - y . f` at both signs of the noise, or at one.
+    fn quadratic(
+        &self,
+        pairing: Pairing,
+        target: impl Fn(f64) -> Var<'g>,
+        f: impl Fn(Var<'g>, Var<'g>) -> Result<Var<'g>>,
+    ) -> Result<Var<'g>> {
+        let of = |sign: f64| {
+            let f = f(self.t, self.point(sign))?;
+            Ok((f.square() * 0.5 - target(sign) * f).sum(1))
+        };
+        match pairing {
+            Pairing::Antithetic if !self.is_silent() => Ok((of(1.0)? + of(-1.0)?) * 0.5),
+            _ => of(1.0),
         }
     }
 }
@@ -130,23 +155,37 @@ pub fn loss<'g>(
     pairing: Pairing,
     f: impl Fn(Var<'g>, Var<'g>) -> Result<Var<'g>>,
 ) -> Result<Var<'g>> {
-    let silent = draws.c.gamma2.is_zero();
-    if silent && matches!(field, Field::S | Field::Eta) {
-        let got = "0 at all times".to_string();
-        return Err(Error::Invalid {
-            what: "gamma",
-            got,
-            want: "above 0 inside the path: the noise is what is learned",
-        });
+    if draws.is_silent() && matches!(field, Field::S | Field::Eta) {
+        return Err(silent());
     }
-    let of = |sign: f64| {
-        let f = f(draws.t, draws.point(sign))?;
-        Ok((f.square() * 0.5 - draws.target(field, sign) * f).sum(1))
-    };
-    match pairing {
-        Pairing::Antithetic if !silent => Ok((of(1.0)? + of(-1.0)?) * 0.5),
-        _ => of(1.0),
+    draws.quadratic(pairing, |sign| draws.target(field, sign), f)
+}
+
+/// The loss of the drift of the SDE forwards, `b + epsilon s`, learned as one field: `y = I' + (gamma' - epsilon/gamma) z`.
+///
+/// `epsilon` is a scalar, or `[n, 1]`. On a [`PointMass`](Schedule::PointMass) path with `epsilon = a` this is the drift that
+/// starts from a point. The largest minimum over all paths is that of the Schrodinger bridge ([`GaussianBridge`]).
+///
+/// [`GaussianBridge`]: super::GaussianBridge
+///
+/// # Errors
+/// As [`loss`].
+pub fn drift_loss<'g>(
+    draws: &Draws<'g>,
+    epsilon: Var<'g>,
+    pairing: Pairing,
+    f: impl Fn(Var<'g>, Var<'g>) -> Result<Var<'g>>,
+) -> Result<Var<'g>> {
+    if draws.is_silent() {
+        return Err(silent());
     }
+    let rate = draws.over_gamma(draws.c.gamma_gamma_dot - epsilon);
+    draws.quadratic(pairing, |sign| draws.middle_dot + rate * draws.z * sign, f)
+}
+
+fn silent() -> Error {
+    let got = "0 at all times".to_string();
+    Error::Invalid { what: "gamma", got, want: "above 0 inside the path: the noise is what is learned" }
 }
 
 /// The loss of a score by its divergence, which needs points but no noise: `|s|^2 + 2 div s`, `[n]`; at its minimum

@@ -15,10 +15,11 @@
 //! Layout: [`Schedule`] and [`Gamma`] (how things are mixed), [`Fourier`] (a schedule with parameters), [`GaussianMixture`]
 //! (densities, draws, entropies), [`MixturePath`] (fields in f64), [`Fields`] (the same as graphs), [`loss`] (what a model of a
 //! field is trained on), [`Known`] and [`Epsilon`] (fields from each other, and the noise that they allow), [`PathForm`] (likelihoods by paths) and
-//! [`Excess`] (bounds from losses).
+//! [`Excess`] (bounds from losses), [`GaussianBridge`] (the path of least cost between Gaussians).
 //!
 //! Source: arXiv:2303.08797; without noise arXiv:2209.15571.
 
+mod bridge;
 mod derived;
 mod fields;
 mod gaussian;
@@ -30,10 +31,11 @@ mod real;
 pub mod schedule;
 mod stacked;
 
+pub use bridge::GaussianBridge;
 pub use derived::{Epsilon, Known};
 pub use fields::Fields;
 pub use gaussian::{Covariances, GaussianMixture, MixtureSpec};
 pub use likelihood::{Excess, PathForm, bits_per_dimension, cross_entropy, largest_rate};
-pub use losses::{Draws, Field, Pairing, energy_loss, implicit_score_loss, loss};
+pub use losses::{Draws, Field, Pairing, drift_loss, energy_loss, implicit_score_loss, loss};
 pub use path::{MixturePath, PointFields};
 pub use schedule::{Coefficients, Ends, Fourier, Gamma, Schedule};
