@@ -144,7 +144,8 @@ fn ways() -> Vec<(&'static str, MixturePath)> {
         ("generalised, d = 12", MixturePath::between(linear(Gamma::Zero), wide(12, 4), wide(12, 5)).unwrap()),
         ("written out, d = 5", MixturePath::between(noisy, wide(5, 6), wide(5, 7)).unwrap()),
         ("from a point", {
-            MixturePath::from_point(Schedule::PointMass { a: 0.5 }, &[0.5, -0.5], mixture(&[c.clone()])).unwrap()
+            MixturePath::from_point(Schedule::PointMass { a: 0.5 }, &[0.5, -0.5], mixture(std::slice::from_ref(&c)))
+                .unwrap()
         }),
     ]
 }

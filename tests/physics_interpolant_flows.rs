@@ -255,3 +255,39 @@ fn the_ode_gives_the_log_density_and_the_entropy() {
     let se = (logs.iter().map(|l| (l + mean).powi(2)).sum::<f64>() / 4000f64.powi(2)).sqrt();
     assert!((mean - 2.101719).abs() < 4.0 * se, "{mean} {se}");
 }
+
+#[test]
+fn the_density_of_a_flow_has_mass_one() {
+    let (gpu, n) = (common::gpu(), 2001);
+    let path = one_dimensional(linear(root(1.0)));
+    let (low, h) = (-11.0, 0.011);
+    let grid: Vec<_> = (0..n).map(|k| low + h * f64::from(k)).collect();
+    let mass = log_density_by_ode(&gpu, &path, &grid).iter().map(|l| l.exp()).sum::<f64>() * h;
+    // The trapezoid rule is exact here; points are rounded to f32, and each density to the bound of the log-density.
+    assert!((mass - 1.0).abs() < 160.0 * EPS * 3.0, "{mass}");
+}
+
+#[test]
+fn moving_and_widening_both_ends_moves_and_widens_the_flow() {
+    let (gpu, scale, shift) = (common::gpu(), 1.7, 0.6);
+    let changed = |m: GaussianMixture| {
+        let means: Vec<_> = (0..m.n_modes()).map(|k| vec![scale * m.mode_mean(k)[0] + shift]).collect();
+        let variances: Vec<_> = (0..m.n_modes()).map(|k| scale * scale * m.mode_covariance(k)[0]).collect();
+        GaussianMixture::isotropic(m.weights(), &means, &variances).unwrap()
+    };
+    let trig = Schedule::Trig { gamma: Gamma::Zero };
+    // A quarter turn moves a common shift: only the linear path, whose weights sum to 1, takes shifts along.
+    let path = MixturePath::between(linear(Gamma::Zero), changed(two_modes()), changed(three_modes())).unwrap();
+    let grid = Grid::new(0.0, 1.0, 1000);
+    let plain = carried(&gpu, &one_dimensional(linear(Gamma::Zero)), &STARTS, Method::Rk4, grid);
+    let moved = carried(&gpu, &path, &STARTS.map(|x| scale * x + shift), Method::Rk4, grid);
+    for (a, b) in plain.iter().zip(&moved) {
+        assert!((scale * a + shift - b).abs() < 2.0 * 160.0 * EPS * 12.0, "{a} {b}");
+    }
+    // At inner times a shift of both ends shows on the quarter turn, by (alpha + beta - 1) of it.
+    let still = MixturePath::between(trig, changed(two_modes()), changed(three_modes())).unwrap();
+    let mean = still.marginal(0.5).unwrap().mean()[0] - scale * one_dimensional(trig).marginal(0.5).unwrap().mean()[0];
+    assert!((mean - shift * 2f64.sqrt()).abs() < 1e-12);
+    let logs = log_density_by_ode(&gpu, &path, &[1.7 * 6.0 + 0.6]);
+    assert!((logs[0] + f64::ln(scale) - three_modes().log_density(&[6.0])).abs() < 160.0 * EPS * 3.0, "{logs:?}");
+}

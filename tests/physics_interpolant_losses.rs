@@ -139,7 +139,7 @@ fn no_linear_path_beats_the_bridge_and_one_is_the_bridge() {
     for (t, want) in [(0.25, 0.843290), (0.5, 0.666053), (0.75, 0.468290)] {
         assert!((bridge.variance(t) - want).abs() < 0.6e-6);
     }
-    assert!((bridge.best_a() - 1.414214).abs() < 0.6e-6);
+    assert!((bridge.best_a() - 2f64.sqrt()).abs() < 1e-12);
     let wide = GaussianBridge { means: [0.0, 0.0], deviations: [1.0, 2.0], epsilon: 1.0 };
     assert!((wide.cost() - 0.051997).abs() < 0.6e-6 && (wide.best_a() - 4.472136).abs() < 0.6e-6);
     assert!(GaussianBridge { epsilon: 0.0, ..wide }.check().is_err() && wide.check().is_ok());

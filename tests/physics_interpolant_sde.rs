@@ -89,6 +89,31 @@ fn the_velocity_alone_with_noise_has_other_marginals() {
 }
 
 #[test]
+fn a_flow_from_the_normal_is_a_diffusion_too() {
+    // Only the velocity is used: its score is `t b - x` on the variance preserving path.
+    let gpu = common::gpu();
+    let path = MixturePath::to(Schedule::OneSidedVp, three_modes()).unwrap();
+    let (g, epsilon) = (Graph::new(), 0.5);
+    let theta = theta(&g, &path);
+    let walk = Diffusion::new(
+        &gpu,
+        g.input("x", [N, 1]),
+        sde::Method::Trapezoid,
+        |t, x| {
+            let t = t.broadcast_to([N, 1]);
+            let b = path.fields(theta, t, x)?.b;
+            Ok(Rates::of(b + path.schedule().at(t).score_of_velocity(b, x) * epsilon))
+        },
+        |_| Ok(g.constant(epsilon)),
+    );
+    let walk = walk.unwrap().bind("theta", &parameters(&gpu, &path));
+    let start = path.start().draw(&gpu, N, RngKey::new(23)).unwrap();
+    let end = walk.solve(&start, Grid::new(0.0, 1.0, 400), RngKey::new(24)).unwrap();
+    let distance = kolmogorov_smirnov(&read(end.points().unwrap()), &three_modes());
+    assert!(distance < level(), "{distance}");
+}
+
+#[test]
 fn a_mirror_returns_its_input_and_its_diffusion_keeps_the_density() {
     let gpu = common::gpu();
     let path = MixturePath::to(Schedule::Mirror { gamma: root(1.0) }, two_modes()).unwrap();

@@ -260,6 +260,36 @@ fn a_field_that_no_step_is_small_enough_for_says_where_it_stopped() {
 }
 
 #[test]
+fn any_number_of_rows_moves() {
+    let gpu = common::gpu();
+    // None, one, a prime, and more than fit into 65535 groups of 64 along one dimension.
+    for n in [0, 1, 131, 65_536 * 64 + 1] {
+        let g = Graph::new();
+        let solver = FixedStep::new(&gpu, g.input("x", [n, 1]), Method::Euler, |_, x| Ok(Rates::of(x))).unwrap();
+        let start: Vec<f64> = (0..n).map(|i| f64::from(i as u32 % 7)).collect();
+        let end = solver.solve(&tensor_of(&gpu, &start, n), Grid::new(0.0, 1.0, 2)).unwrap();
+        for (x, x0) in read(end.points().unwrap()).iter().zip(&start) {
+            assert_eq!(*x, x0 * 2.25); // exact in binary
+        }
+        if n < 1000 {
+            let g = Graph::new();
+            let field = |_, x| Ok(Rates::of(x));
+            let solver = Adaptive::new(&gpu, g.input("x", [n, 1]), Tolerance::new(1e-5, 1e-5), field).unwrap();
+            let end = solver.solve(&tensor_of(&gpu, &start, n), (0.0, 1.0)).unwrap();
+            for (x, x0) in read(end.points().unwrap()).iter().zip(&start) {
+                let bound = 1e-5 * (1.0 + std::f64::consts::E * x0) * f64::from(end.statistics().accepted);
+                assert!((x - x0 * std::f64::consts::E).abs() <= bound, "{n}: {x} {x0}");
+            }
+        }
+    }
+}
+
+fn tensor_of(gpu: &Gpu, values: &[f64], n: usize) -> Tensor {
+    let values: Vec<f32> = values.iter().map(|&v| v as f32).collect();
+    Tensor::from_slice(gpu, "start", &[n, 1], &values).unwrap()
+}
+
+#[test]
 fn mistakes_are_refused_with_their_numbers() {
     let gpu = common::gpu();
     let g = Graph::new();

@@ -275,7 +275,8 @@ fn start<'g>(
     let g = x.graph();
     let first = field(clock.start, x)?;
     let scale = x.abs() * tolerance.rtol + tolerance.atol.max(f64::from(f32::MIN_POSITIVE));
-    let rms = |v: Var<'g>| (v / scale).square().mean_all().sqrt();
+    let count = x.shape().numel().max(1) as f64; // of no points the mean square is 0
+    let rms = |v: Var<'g>| ((v / scale).square().sum_all() * (1.0 / count)).sqrt();
     let guess = match tolerance.first_step {
         Some(h) => g.constant(h),
         None => {

@@ -311,8 +311,8 @@ impl Solution {
         read_integral(&self.session, i)
     }
 
-    /// The session underneath.
-    pub(in crate::dynamics) fn session(&mut self) -> &mut Session {
+    /// The session underneath: to encode steps into an encoder of your own. Its step is that of the grid.
+    pub fn session(&mut self) -> &mut Session {
         &mut self.session
     }
 }
