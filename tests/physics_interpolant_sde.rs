@@ -9,7 +9,7 @@ use ergodic::dynamics::{Estimate, LogWeights};
 use ergodic::gpu::Gpu;
 use ergodic::graph::Graph;
 use ergodic::methods::interpolant::{
-    Excess, GaussianMixture, MixturePath, PathForm, Schedule, bits_per_dimension, cross_entropy, largest_rate,
+    Excess, Gamma, GaussianMixture, MixturePath, PathForm, Schedule, bits_per_dimension, cross_entropy, largest_rate,
 };
 use ergodic::random::RngKey;
 use interpolant_support::*;
@@ -281,6 +281,37 @@ fn losses_bound_the_divergence_of_a_diffusion() {
     let rate = largest_rate(|t| path.schedule().at(t), EPSILON);
     assert!((rate - (width + 2.0 * EPSILON)).abs() < 1e-12 && kl <= excess.kl_bound_of_v(EPSILON, rate));
     assert!(Excess { motion: -0.1, score: 0.1 }.best_epsilon().is_err());
+}
+
+#[test]
+fn losses_bound_the_distance_of_a_flow() {
+    // N(0, 1) to N(0, 4) on a quarter turn, velocities that err by e.0 + e.1 x: moments of the ODE by RK4 in f64.
+    let start = GaussianMixture::normal(1).unwrap();
+    let end = GaussianMixture::isotropic(&[1.0], &[vec![0.0]], &[4.0]).unwrap();
+    let path = MixturePath::between(Schedule::Trig { gamma: Gamma::Zero }, start, end).unwrap();
+    let slope = |t: f64| path.at(t, &[1.0]).unwrap().v[0];
+    let steepest = (0..=1000).map(|k| slope(f64::from(k) / 1000.0)).fold(0.0, f64::max);
+    assert!((steepest - 1.178097).abs() < 1e-6, "{steepest}");
+    for (e, want, bound) in
+        [((0.2, 0.0), 0.075392, 1.147193), ((0.0, 0.3), 0.489605, 11.758), ((-0.1, 0.2), 0.219821, 4.706)]
+    {
+        let (n, mut mean, mut sd, mut motion) = (1000, 0.0, 1.0, 0.0);
+        let h = 1.0 / f64::from(n);
+        let rate = |t: f64, mean: f64, sd: f64| ((slope(t) + e.1) * mean + e.0, (slope(t) + e.1) * sd);
+        for k in 0..n {
+            let t = h * f64::from(k);
+            let (m1, s1) = rate(t, mean, sd);
+            let (m2, s2) = rate(t + h / 2.0, mean + h / 2.0 * m1, sd + h / 2.0 * s1);
+            let (m3, s3) = rate(t + h / 2.0, mean + h / 2.0 * m2, sd + h / 2.0 * s2);
+            let (m4, s4) = rate(t + h, mean + h * m3, sd + h * s3);
+            mean += h / 6.0 * (m1 + 2.0 * m2 + 2.0 * m3 + m4);
+            sd += h / 6.0 * (s1 + 2.0 * s2 + 2.0 * s3 + s4);
+            motion += 0.5 * h * (e.0 * e.0 + e.1 * e.1 * path.marginal(t + h / 2.0).unwrap().covariance()[0]);
+        }
+        let w2 = mean * mean + (sd - 2.0f64).powi(2);
+        let got = Excess { motion, score: 0.0 }.w2_bound(steepest + e.1);
+        assert!((w2 - want).abs() < 0.6e-6 && (got / bound - 1.0).abs() < 1e-4 && w2 <= got, "{w2} {want} {got}");
+    }
 }
 
 #[test]

@@ -160,9 +160,7 @@ fn the_log_density_changes_by_minus_the_divergence() {
 #[test]
 fn hutchinson_is_unbiased_with_the_variance_of_its_formula() {
     let (gpu, n) = (common::gpu(), 20_000);
-    // A probe's variance is 2 (|A_sym|^2 - sum A_ii^2): what is off the diagonal.
-    let symmetric = |i: usize, j: usize| 0.5 * (A[i][j] + A[j][i]);
-    let off: f64 = [(0, 1), (0, 2), (1, 2)].into_iter().map(|(i, j)| 4.0 * symmetric(i, j).powi(2)).sum();
+    let off = off_diagonal();
     let start = tensor(&gpu, &vec![0.1; 3 * n], 3);
     for probes in [1, 4] {
         // Signs that stay along the path: the integral over time 1 has the variance of one estimate.
@@ -179,6 +177,12 @@ fn hutchinson_is_unbiased_with_the_variance_of_its_formula() {
         let solver = FixedStep::new(&gpu, x, Method::Rk4, fresh).unwrap().bind_key("probes", RngKey::new(6));
         check(&solver.solve(&start, Grid::new(0.0, 1.0, 8)).unwrap().integral(0).unwrap(), off / (8 * probes) as f64);
     }
+}
+
+/// A probe's variance, `2 (|A_sym|^2 - sum A_ii^2)`: what is off the diagonal.
+fn off_diagonal() -> f64 {
+    let symmetric = |i: usize, j: usize| 0.5 * (A[i][j] + A[j][i]);
+    [(0, 1), (0, 2), (1, 2)].into_iter().map(|(i, j)| 4.0 * symmetric(i, j).powi(2)).sum()
 }
 
 /// Mean and variance of samples against exact ones, at four standard errors; a probe's law is bounded, kurtosis below 3 + 12.
@@ -229,6 +233,19 @@ fn adaptive_steps_carry_the_log_density() {
         let bound = 1e-5 * (1.0 + exact) * f64::from(end.statistics().accepted);
         assert!((got - exact).abs() < bound, "{got} {exact}");
     }
+}
+
+#[test]
+fn adaptive_steps_with_signs_that_stay_estimate_the_log_density() {
+    let (gpu, n) = (common::gpu(), 4000);
+    let g = Graph::new();
+    let (x, signs) = (g.input("x", [n, 3]), g.input("signs", [n, 2, 3]));
+    let along = |t, x| with_log_density_along(linear(t, x)?, x, signs);
+    let solver = Adaptive::new(&gpu, x, Tolerance::new(1e-4, 1e-4), along).unwrap();
+    let drawn = draw_signs(&gpu, [n, 2, 3], RngKey::new(8)).unwrap();
+    let solver = solver.bind("signs", &drawn);
+    let end = solver.solve(&tensor(&gpu, &vec![0.1; 3 * n], 3), (0.0, 1.0)).unwrap();
+    check(&end.integral(0).unwrap(), off_diagonal() / 2.0);
 }
 
 #[test]

@@ -17,7 +17,7 @@
 //! [`Retrace`] goes back along it.
 //!
 //! Source: Kloeden and Platen, *Numerical Solution of Stochastic Differential Equations*, sections 10.2 and 14.1; noise before
-//! drift: arXiv:2303.08797, section 6 (from arXiv:2206.00364, algorithm 2).
+//! drift: the sampler of arXiv:2303.08797, after arXiv:2206.00364, algorithm 2.
 
 use super::ode::fixed::{Clock, GRID, check_points, check_rates, states};
 use super::ode::{FixedStep, Grid, Rates, Solution, Step};

@@ -6,7 +6,7 @@
 //! E[x_s | x_t] = beta(s) eta_1 + gamma(s) eta_z,   eta_1 = (x_t - gamma(t) eta_z)/beta(t)        (one-sided)
 //! ```
 //!
-//! Source: arXiv:2303.08797, equations 2.20, 2.28 and section 5; arXiv:2209.15571, section 3 for the score of a flow.
+//! Source: arXiv:2303.08797, section 2 and its one-sided and denoising paths; arXiv:2209.15571 for the score of a flow.
 
 use super::losses::Field;
 use super::schedule::{Coefficients, Real, Schedule};
@@ -38,7 +38,8 @@ impl<R: Real> Coefficients<R> {
         b + self.gamma_gamma_dot * s
     }
 
-    /// `s` from `b` at `x`, where the base is the noise (one-sided). At `t = 1` it is 0/0, but for the variance preserving path.
+    /// `s` from `b` at `x`, where the base is the noise (one-sided). It is 0/0 at `t = 1`, but for the variance preserving
+    /// path.
     pub fn score_of_velocity(&self, b: R, x: R) -> R {
         (self.beta * b - self.beta_dot * x) / (self.gamma2 * self.beta_dot - self.beta * self.gamma_gamma_dot)
     }
@@ -69,7 +70,7 @@ pub struct Known {
 }
 
 impl Default for Known {
-    /// `b` and `eta`: of the four pairs the one with the smallest errors in arXiv:2303.08797, section 7.
+    /// `b` and `eta`: of the four pairs the one with the smallest errors in the experiments of arXiv:2303.08797.
     fn default() -> Self {
         Known { motion: Field::B, noise: Some(Field::Eta) }
     }
@@ -79,8 +80,8 @@ impl Known {
     /// Whether the pair makes sense on this path.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for fields in the wrong place, for `v` without a field of the noise on a path that has noise, and for a
-    /// denoiser on one that has none.
+    /// [`Error::Invalid`] for fields in the wrong place, for `v` without a field of the noise on a path that has noise, and
+    /// for a denoiser on one that has none.
     pub fn check(&self, schedule: &Schedule) -> Result<()> {
         let refuse = |want| {
             let got = format!("{:?} and {:?} on {schedule:?}", self.motion, self.noise);

@@ -4,6 +4,7 @@ use super::linalg::{is_multiple_of_identity, transposed};
 use super::path::{Form, MixturePath, Pair};
 use super::schedule::Coefficients;
 use super::stacked::{self, Parameters};
+use super::triangle::Triangle;
 use crate::error::{Error, Result};
 use crate::graph::Var;
 use crate::nn::ParamLayout;
@@ -262,47 +263,20 @@ fn times<'g>(x: Var<'g>, m: Var<'g>) -> Var<'g> {
 fn written_out<'g>(y: Var<'g>, c: &Coefficients<Var<'g>>, covariances: [Var<'g>; 2]) -> Result<Parts<'g>> {
     let d = y.shape()[1];
     let entry = |m: Var<'g>, i: usize, j: usize| m.slice([i, j], [1, 1]).reshape([1]);
-    let both = |i: usize, j: usize| covariances.map(|m| entry(m, i, j));
-    let total = |i: usize, j: usize| {
-        let [a, b] = both(i, j);
+    let triangle = Triangle::of(d, |i, j| {
+        let [a, b] = covariances.map(|m| entry(m, i, j));
         let sum = c.alpha.square() * a + c.beta.square() * b;
         if i == j { sum + c.gamma2 } else { sum }
-    };
-    // Lower triangle, and the inverse of its diagonal.
-    let mut l: Vec<Vec<Var<'g>>> = vec![];
-    let mut inverse: Vec<Var<'g>> = vec![];
-    let mut log_det: Option<Var<'g>> = None;
-    for i in 0..d {
-        let mut row: Vec<Var<'g>> = vec![];
-        for j in 0..=i {
-            let terms = (0..j).map(|k| row[k] * if i == j { row[k] } else { l[j][k] });
-            let rest = terms.fold(total(i, j), |rest, term| rest - term);
-            if i == j {
-                let pivot = rest.max(LEAST);
-                inverse.push(pivot.rsqrt());
-                row.push(pivot.sqrt());
-                log_det = Some(log_det.map_or(pivot.log(), |sum| sum + pivot.log()));
-            } else {
-                row.push(rest * inverse[j]);
-            }
-        }
-        l.push(row);
-    }
-    let column = |v: Var<'g>, i: usize| v.narrow(1, i, 1);
-    let mut z: Vec<Var<'g>> = vec![];
-    for i in 0..d {
-        z.push((0..i).fold(column(y, i), |rest, k| rest - l[i][k] * z[k]) * inverse[i]);
-    }
-    let mut u = z.clone();
-    for i in (0..d).rev() {
-        u[i] = (i + 1..d).fold(z[i], |rest, k| rest - l[k][i] * u[k]) * inverse[i];
-    }
+    });
+    let columns: Vec<_> = (0..d).map(|i| y.narrow(1, i, 1)).collect();
+    let z = triangle.solve(&columns);
+    let u = triangle.solve_transposed(&z);
     let square = z.iter().map(|z| z.square()).reduce(|a, b| a + b).unwrap_or(y);
     let moved = |m: Var<'g>| {
         let row = |i: usize| (1..d).fold(entry(m, i, 0) * u[0], |sum, k| sum + entry(m, i, k) * u[k]);
         side_by_side(&(0..d).map(row).collect::<Vec<_>>(), y)
     };
-    let exponent = log_det.map_or(square, |log_det| square + log_det) * -0.5;
+    let exponent = triangle.log_det.map_or(square, |log_det| square + log_det) * -0.5;
     Ok((exponent, side_by_side(&u, y)?, [moved(covariances[0])?, moved(covariances[1])?]))
 }
 

@@ -21,7 +21,7 @@
 //! 1/2, the constants are 1 and 1: `KL <= dL_b/eps + eps dL_s`. (Half of each, as printed in arXiv:2303.08797, can fail: take
 //! `rho_0 = N(0, 0.01)`, `rho_1 = N(0, 1.01)`, `eps = 1/2`, errors 0.2 of `b` and 0.4 of `s`.)
 //!
-//! Source: arXiv:2303.08797, sections 2.5 (likelihoods) and 2.4 (bounds); the constants are re-derived from
+//! Source: arXiv:2303.08797, section 2 (likelihoods, bounds); the constants are re-derived from
 //! `KL <= int E|b_F error|^2 dt / (4 eps)`.
 
 use super::schedule::Coefficients;
@@ -72,8 +72,8 @@ impl PathForm {
 
     /// The log-likelihood of one point from the `A` of its paths, with a standard error.
     ///
-    /// [`FeynmanKac`](Self::FeynmanKac) is corrected for its bias of order `1/R` by the jackknife, which also gives the error; the
-    /// error is infinite where few paths carry the weight.
+    /// [`FeynmanKac`](Self::FeynmanKac) is corrected for its bias of order `1/R` by the jackknife, which also gives the error;
+    /// that is infinite where few paths carry the weight.
     ///
     /// ```
     /// use ergodic::methods::interpolant::PathForm;
@@ -142,6 +142,14 @@ impl Excess {
     /// The same if `motion` is that of `v`: `b_F = v - (gamma gamma' - eps) s`, `rate` bounds `|gamma gamma' - eps|`.
     pub fn kl_bound_of_v(&self, epsilon: f64, rate: f64) -> f64 {
         self.motion / epsilon + rate * rate / epsilon * self.score
+    }
+
+    /// Bound on `W_2^2` between the target and the ODE's end, if `motion` is that of a velocity whose estimate has Lipschitz
+    /// constant `k` in `x`: `exp(1 + 2 k) int E|error|^2 dt`. The divergence of an ODE has no such bound.
+    ///
+    /// Source: arXiv:2209.15571, the bound of the Wasserstein distance by the objective; the integral is twice this excess.
+    pub fn w2_bound(&self, k: f64) -> f64 {
+        (1.0 + 2.0 * k).exp() * 2.0 * self.motion
     }
 
     /// The `epsilon` that makes [`kl_bound`](Self::kl_bound) least, `sqrt(dL_b/dL_s)`.

@@ -17,10 +17,10 @@
 //!
 //! Nothing is averaged here: a loss is one number a row, for [`mean_all`](Var::mean_all), weights, or an error bar.
 //!
-//! Source: arXiv:2303.08797, theorems 2.7 and 2.8, section 6.1 (antithetic pairs); Hyvarinen, JMLR 6, 695 (2005).
+//! Source: arXiv:2303.08797, section 2 (objectives) and its antithetic pairs; Hyvarinen, JMLR 6, 695 (2005).
 
 use super::schedule::{Coefficients, Schedule};
-use crate::autodiff::{Trace, divergence, grad};
+use crate::autodiff::{Trace, divergence, grad, jvp};
 use crate::error::{Error, Result};
 use crate::graph::Var;
 
@@ -79,15 +79,34 @@ impl<'g> Draws<'g> {
     /// # Errors
     /// As [`new`](Self::new).
     pub fn with(c: Coefficients<Var<'g>>, t: Var<'g>, x0: Option<Var<'g>>, x1: Var<'g>, z: Var<'g>) -> Result<Self> {
-        let (rows, time) = (x1.shape(), t.shape());
-        let all_alike = x0.iter().chain([&z]).all(|v| v.shape() == rows);
-        if rows.len() != 2 || !all_alike || *time != [rows[0], 1] {
-            let got = format!("x1 {rows}, z {}, t {time}", z.shape());
-            let want = "ends and noise [n, d] and times [n, 1]".into();
-            return Err(Error::Shape { op: "Draws::new", got, want, at: Some(x1.site()) });
-        }
+        check_draws(t, x1, &x0.into_iter().chain([z]).collect::<Vec<_>>())?;
         let mixed = |a: Var<'g>, b: Var<'g>| x0.map_or(b * x1, |x0| a * x0 + b * x1);
         let (middle, middle_dot) = (mixed(c.alpha, c.beta), mixed(c.alpha_dot, c.beta_dot));
+        Ok(Draws { t, c, middle, middle_dot, z })
+    }
+
+    /// From a path of your own between the ends, such as `alpha x_0 + beta x_1 + t (1 - t) net(t, x_0, x_1)`: `middle [n, d]`
+    /// is built from `t [n, 1]`, and its rate is its derivative. Only `c`'s noise is used.
+    ///
+    /// ```
+    /// use ergodic::graph::{Feeds, Graph};
+    /// use ergodic::methods::interpolant::{Draws, Gamma, Schedule};
+    /// # fn main() -> ergodic::Result<()> {
+    /// let g = Graph::new();
+    /// let (t, x0, x1, z) = (g.input("t", [1, 1]), g.input("x0", [1, 2]), g.input("x1", [1, 2]), g.input("z", [1, 2]));
+    /// let c = Schedule::Linear { gamma: Gamma::Zero }.at(t);
+    /// let bent = c.alpha * x0 + c.beta * x1 + t * c.alpha * (x0 * x1);
+    /// let draws = Draws::along(c, t, bent, z)?;
+    /// let feeds = Feeds::new().tensor("t", &[0.25]).tensor("x0", &[1.0, 2.0]).tensor("x1", &[3.0, 4.0]);
+    /// assert_eq!(g.eval_f64(&[draws.middle_dot], &feeds)?[0].data, [2.0 + 0.5 * 3.0, 2.0 + 0.5 * 8.0]);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for shapes that do not fit; [`Error::NotDifferentiable`].
+    pub fn along(c: Coefficients<Var<'g>>, t: Var<'g>, middle: Var<'g>, z: Var<'g>) -> Result<Self> {
+        check_draws(t, middle, &[z])?;
+        let middle_dot = jvp(middle, t, t.zeros_like() + 1.0)?;
         Ok(Draws { t, c, middle, middle_dot, z })
     }
 
@@ -130,6 +149,18 @@ impl<'g> Draws<'g> {
             _ => of(1.0),
         }
     }
+}
+
+/// Points are `[n, d]`, all alike, and times `[n, 1]`.
+fn check_draws<'g>(t: Var<'g>, points: Var<'g>, others: &[Var<'g>]) -> Result<()> {
+    let (rows, time) = (points.shape(), t.shape());
+    if rows.len() == 2 && others.iter().all(|v| v.shape() == rows) && *time == [rows[0], 1] {
+        return Ok(());
+    }
+    let shapes: Vec<_> = others.iter().map(|v| v.shape().to_string()).collect();
+    let got = format!("points {rows} and {}, times {time}", shapes.join(" and "));
+    let want = "points and noise [n, d] and times [n, 1]".into();
+    Err(Error::Shape { op: "Draws", got, want, at: Some(points.site()) })
 }
 
 /// The loss of `f(t, x)` as an estimate of `field`, one number a row: `[n]`.

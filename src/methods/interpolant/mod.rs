@@ -13,13 +13,15 @@
 //! Fields go into the solvers of [`dynamics::ode`](crate::dynamics::ode) and [`dynamics::sde`](crate::dynamics::sde).
 //!
 //! Layout: [`Schedule`] and [`Gamma`] (how things are mixed), [`Fourier`] (a schedule with parameters), [`GaussianMixture`]
-//! (densities, draws, entropies), [`MixturePath`] (fields in f64), [`Fields`] (the same as graphs), [`loss`] (what a model of a
-//! field is trained on), [`Known`] and [`Epsilon`] (fields from each other, and the noise that they allow), [`PathForm`] (likelihoods by paths) and
-//! [`Excess`] (bounds from losses), [`GaussianBridge`] (the path of least cost between Gaussians).
+//! (densities, draws, entropies), [`MixturePath`] (fields in f64), [`Fields`] (the same as graphs), [`loss`] and [`Draws`]
+//! (what a model of a field is trained on), [`Known`] and [`Epsilon`] (fields from each other, and the noise that they
+//! allow), [`PathForm`] (likelihoods by paths), [`Excess`] (bounds from losses), [`GaussianBridge`] (the path of least cost
+//! between Gaussians), [`optimal_pairs`] (which rows of two batches belong together).
 //!
 //! Source: arXiv:2303.08797; without noise arXiv:2209.15571.
 
 mod bridge;
+mod coupling;
 mod derived;
 mod fields;
 mod gaussian;
@@ -30,8 +32,10 @@ mod path;
 mod real;
 pub mod schedule;
 mod stacked;
+mod triangle;
 
 pub use bridge::GaussianBridge;
+pub use coupling::optimal_pairs;
 pub use derived::{Epsilon, Known};
 pub use fields::Fields;
 pub use gaussian::{Covariances, GaussianMixture, MixtureSpec};

@@ -15,10 +15,12 @@
 //!
 //! | when | how | |
 //! |---|---|---|
-//! | `C_i`, `C_j` diagonal, or one a multiple of the identity, or they commute | `C_ij` is diagonal in a basis that does not move | any `d`; two products with the basis |
+//! | they are diagonal, or commute (one is a multiple of the identity, say) | `C_ij` is diagonal in a basis that stays | any `d` |
 //! | no noise on the path | `C_i = U U'`, `C_j = U Q U'` with diagonal `Q`: again one basis | any `d` |
-//! | else, `d <= 8` | Cholesky of `C_ij(t)`, written out | about `d^3/3` operations a row |
-//! | else | [`Error::Invalid`] | |
+//! | else | Cholesky of `C_ij(t)`, written out, some `d^3/3` operations a row | `d <= 8` |
+//!
+//! What is left, two that do not commute with noise in more than 8 dimensions, is an [`Error::Invalid`] that says so. In more
+//! than 4 dimensions pairs with bases stand side by side, and three products serve all of them.
 //!
 //! Source: arXiv:2303.08797, appendix A.
 
@@ -225,8 +227,8 @@ impl MixturePath {
     /// All fields at `t` and `x [d]`, in f64, from their definitions.
     ///
     /// # Errors
-    /// [`Error::Shape`] for a point of another dimension; [`Error::Invalid`] for a time outside [0, 1], or at which a covariance
-    /// is singular.
+    /// [`Error::Shape`] for a point of another dimension; [`Error::Invalid`] for a time outside [0, 1], or at which a
+    /// covariance is singular.
     pub fn at(&self, t: f64, x: &[f64]) -> Result<PointFields> {
         if x.len() != self.d {
             let got = format!("a point of {} components", x.len());

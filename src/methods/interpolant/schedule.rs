@@ -15,12 +15,12 @@
 //! | `Linear` | 1 - t | t | any | `Root { a: 2 }` makes the squares sum to 1 |
 //! | `Trig` | cos(pi t/2) | sin(pi t/2) | any | |
 //! | `UnitTrig` | r cos(pi t/2) | r sin(pi t/2) | any below 1 | r = sqrt(1 - gamma^2): the squares sum to 1 |
-//! | `EncodeDecode` | cos^2(pi t), t < 1/2 | cos^2(pi t), t > 1/2 | any | through pure noise at 1/2; `CosineComplement` makes the squares sum to 1 |
+//! | `EncodeDecode` | cos^2(pi t), t < 1/2 | cos^2(pi t), t > 1/2 | any | pure noise at 1/2; squares sum to 1 with `CosineComplement` |
 //! | `OneSidedLinear` | 0 | t | (1 - t)^2 | base N(0, 1) |
 //! | `OneSidedTrig` | 0 | sin(pi t/2) | cos^2(pi t/2) | base N(0, 1) |
 //! | `OneSidedVp` | 0 | t | 1 - t^2 | base N(0, 1); score-based diffusion at `t = exp(-tau)` |
 //! | `Mirror` | 0 | 1 | any | both ends are the same density |
-//! | `DiffusiveBridge` | 1 - t | t | 2 a t (1 - t) | the law of a Brownian bridge of diffusivity `a` between the ends, at each time |
+//! | `DiffusiveBridge` | 1 - t | t | 2 a t (1 - t) | at each time the law of a Brownian bridge of diffusivity `a` |
 //! | `PointMass` | 1 - t^2 | t^2 | 2 a t (1 - t) | starts in one point with no velocity; sampled by the SDE with `epsilon = a` |
 //!
 //! Source: arXiv:2303.08797, section 4 and table 8 (its encoding-decoding row does not have unit variance, and its equation
@@ -283,7 +283,7 @@ fn of<R>((alpha, alpha_dot): (R, R), (beta, beta_dot): (R, R), (gamma2, gamma_ga
 /// alpha = cos(pi t/2) + 1/M sum_m a_m sin(m pi t)        beta = sin(pi t/2) + 1/M sum_m b_m sin(m pi t),   m = 1..M
 /// ```
 ///
-/// Parameters: `a_1 .. a_M`, then `b_1 .. b_M`. Source: arXiv:2209.15571, section 3.
+/// Parameters: `a_1 .. a_M`, then `b_1 .. b_M`. Source: arXiv:2209.15571.
 ///
 /// ```
 /// use ergodic::methods::interpolant::{Fourier, Gamma};
