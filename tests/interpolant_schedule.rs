@@ -163,7 +163,8 @@ fn presets_read_and_nonsense_is_refused() {
     );
     assert_eq!(
         refused(Schedule::UnitTrig { gamma: Gamma::Root { a: 4.0 } }),
-        "gamma of unit_trig is Root { a: 4.0 }, whose square reaches 1, but must be below 1 at all times: the rest is divided by"
+        "gamma of unit_trig is Root { a: 4.0 }, whose square reaches 1, but must be below 1 at all times: the rest is \
+         divided by"
     );
     assert_eq!(
         refused(Schedule::Mirror { gamma: Gamma::Zero }),

@@ -326,8 +326,8 @@ fn what_is_no_mixture_or_path_is_refused_with_its_numbers() {
     let error = MixturePath::between(linear(root(1.0)), wide(1), wide(2)).err().unwrap().to_string();
     assert_eq!(
         error,
-        "covariances of a path with noise is two that do not commute, in 9 dimensions, but must be of at most 8 dimensions; or a \
-         path without noise; or one of each two a multiple of the identity"
+        "covariances of a path with noise is two that do not commute, in 9 dimensions, but must be of at most 8 dimensions; \
+         or a path without noise; or one of each two a multiple of the identity"
     );
     assert!(MixturePath::between(Schedule::OneSidedVp, two_modes(), two_modes()).is_err());
     assert!(MixturePath::to(linear(root(1.0)), two_modes()).is_err());

@@ -59,7 +59,8 @@ fn adaptive_steps_find_the_map_with_fewer_evaluations() {
             let bound = 1e-5 * (1.0 + want.abs());
             assert!((got - want).abs() < bound, "{name}: {got} {want} {used:?}");
         }
-        assert!(used.evaluations < 4000, "{name} {used:?}");
+        // A tenth of the 4000 that equal steps take above; 212 to 296 were counted.
+        assert!(used.evaluations < 400, "{name} {used:?}");
     }
 }
 

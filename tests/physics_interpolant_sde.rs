@@ -197,7 +197,7 @@ fn paths_give_the_likelihood_in_three_forms() {
         assert_eq!(feynman_kac.se.is_finite(), [0.4, -6.0, 0.0].contains(&x), "{x}: {feynman_kac}");
         let energies = [PathForm::Energy, PathForm::Generative].map(|form| likelihood(&gpu, &path, x, form));
         for Estimate { value, se } in [feynman_kac, energies[0], energies[1]] {
-            // Four standard errors, and the method's bias: 400 steps of second order, (20/400)^2 of the rates' size 20 at worst.
+            // Four standard errors, and the method's bias: second order, (20/400)^2 for rates of 20 at worst.
             assert!((value - exact).abs() < 4.0 * se + 0.005, "{x}: {value} +- {se}, exact {exact}");
         }
         // Jensen's bound is a bound, and useless as a likelihood.
@@ -211,8 +211,8 @@ fn shifted() -> GaussianMixture {
     GaussianMixture::isotropic(&[1.0], &[vec![1.0]], &[0.25]).unwrap()
 }
 
-/// The divergence of `N(1, 0.25)` from a diffusion whose `b` and `s` err by `e.0 + e.1 (x - m)`, by its moments (RK4 in f64), the
-/// excess of the losses, and Girsanov's bound.
+/// The divergence of `N(1, 0.25)` from a diffusion whose `b` and `s` err by `e.0 + e.1 (x - m)`, by its moments (RK4 in f64),
+/// the excess of the losses, and Girsanov's bound.
 fn divergence_with_errors(path: &MixturePath, b: (f64, f64), s: (f64, f64)) -> (f64, Excess, f64) {
     let (epsilon, n) = (EPSILON, 2000);
     let exact = |t: f64| {

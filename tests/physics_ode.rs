@@ -43,8 +43,8 @@ fn error_in_f64(method: Method, steps: u32, to: f64) -> f64 {
 fn errors_fall_with_the_order_of_the_method() {
     for method in METHODS {
         let order = method.tableau().order as f64;
-        // The next term of the error is a step smaller: 10 steps of 1/40 here, half of it at each doubling (Dormand and Prince's
-        // slopes are 5.39, 5.21 and 5.13 from 40, 80 and 160 steps). At 320 steps its error is 1e-14, near f64 rounding.
+        // The next term of the error is a step smaller: half of it at each doubling (Dormand and Prince's slopes are 5.39,
+        // 5.21 and 5.13 from 40, 80 and 160 steps). At 320 steps its error is 1e-14, near f64 rounding.
         for steps in [80, 160] {
             let slope = (error_in_f64(method, steps, 2.0) / error_in_f64(method, 2 * steps, 2.0)).log2();
             assert!((slope - order).abs() < 0.25, "{method:?} at {steps}: order {slope}");

@@ -153,8 +153,8 @@ impl Diffusion {
 
 /// The same steps the other way: from where a [`Diffusion`] arrived back along its own path, by the same noise.
 ///
-/// Each step has an error of the size of the drift's change in it, so the start is met to first order in the step, or better. Steps are
-/// submitted one by one, because their numbers run down.
+/// Each step has an error of the size of the drift's change in it, so the start is met to first order in the step, or better.
+/// Steps are submitted one by one, because their numbers run down.
 #[must_use]
 pub struct Retrace {
     steps: FixedStep,

@@ -11,7 +11,7 @@ use crate::graph::Var;
 /// | `Euler` | 1 | 1 | as a reference |
 /// | `Heun` | 2 | 2 | with few steps |
 /// | `Rk4` | 4 | 4 | with a fixed number of steps |
-/// | `DormandPrince` | 5 | 6 | by [`Adaptive`](super::Adaptive), which shares the first evaluation of a step with the last one's end |
+/// | `DormandPrince` | 5 | 6 | by [`Adaptive`](super::Adaptive): the last slope is the next step's first |
 ///
 /// Source: Hairer, Norsett and Wanner, *Solving Ordinary Differential Equations I*, sections II.1 and II.5.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

@@ -15,7 +15,7 @@
 //!
 //! | when | how | |
 //! |---|---|---|
-//! | they are diagonal, or commute (one is a multiple of the identity, say) | `C_ij` is diagonal in a basis that stays | any `d` |
+//! | they are diagonal, or commute (as with the identity) | `C_ij` is diagonal in a basis that stays | any `d` |
 //! | no noise on the path | `C_i = U U'`, `C_j = U Q U'` with diagonal `Q`: again one basis | any `d` |
 //! | else | Cholesky of `C_ij(t)`, written out, some `d^3/3` operations a row | `d <= 8` |
 //!

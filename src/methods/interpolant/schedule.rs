@@ -15,13 +15,13 @@
 //! | `Linear` | 1 - t | t | any | `Root { a: 2 }` makes the squares sum to 1 |
 //! | `Trig` | cos(pi t/2) | sin(pi t/2) | any | |
 //! | `UnitTrig` | r cos(pi t/2) | r sin(pi t/2) | any below 1 | r = sqrt(1 - gamma^2): the squares sum to 1 |
-//! | `EncodeDecode` | cos^2(pi t), t < 1/2 | cos^2(pi t), t > 1/2 | any | pure noise at 1/2; squares sum to 1 with `CosineComplement` |
+//! | `EncodeDecode` | cos^2(pi t), t < 1/2 | cos^2(pi t), t > 1/2 | any | noise alone at 1/2; see `CosineComplement` |
 //! | `OneSidedLinear` | 0 | t | (1 - t)^2 | base N(0, 1) |
 //! | `OneSidedTrig` | 0 | sin(pi t/2) | cos^2(pi t/2) | base N(0, 1) |
 //! | `OneSidedVp` | 0 | t | 1 - t^2 | base N(0, 1); score-based diffusion at `t = exp(-tau)` |
 //! | `Mirror` | 0 | 1 | any | both ends are the same density |
 //! | `DiffusiveBridge` | 1 - t | t | 2 a t (1 - t) | at each time the law of a Brownian bridge of diffusivity `a` |
-//! | `PointMass` | 1 - t^2 | t^2 | 2 a t (1 - t) | starts in one point with no velocity; sampled by the SDE with `epsilon = a` |
+//! | `PointMass` | 1 - t^2 | t^2 | 2 a t (1 - t) | starts in one point, at rest; sampled by the SDE of `epsilon = a` |
 //!
 //! Source: arXiv:2303.08797, section 4 and table 8 (its encoding-decoding row does not have unit variance, and its equation
 //! 4.9 has the ends exchanged), theorem 3.1 for the point mass; arXiv:2209.15571 for `gamma = 0`.
@@ -48,7 +48,7 @@ pub enum Gamma {
     Product,
     /// `gamma = sin^2(pi t)`.
     SineSquared,
-    /// `gamma^2 = 1 - cos^4(pi t)`.
+    /// `gamma^2 = 1 - cos^4(pi t)`: makes the squares of `EncodeDecode` sum to 1.
     CosineComplement,
     /// `gamma = s(u + 1) - s(u - 1) - s(1 - f/2) + s(-1 - f/2)`, `u = f (t - 1/2)`, with the logistic function `s`.
     Sigmoid {
@@ -243,8 +243,8 @@ impl Schedule {
     /// Whether its numbers mean anything.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for a constant that is not finite and above 0, for unit variance with a `gamma` that reaches 1, and for
-    /// a mirror or encoder without noise.
+    /// [`Error::Invalid`] for a constant that is not finite and above 0, for unit variance with a `gamma` that reaches 1, and
+    /// for a mirror or encoder without noise.
     pub fn check(&self) -> Result<()> {
         match *self {
             Schedule::DiffusiveBridge { a } | Schedule::PointMass { a } => positive("diffusivity a", a),
