@@ -332,6 +332,9 @@ fn what_is_no_mixture_or_path_is_refused_with_its_numbers() {
     assert!(MixturePath::between(Schedule::OneSidedVp, two_modes(), two_modes()).is_err());
     assert!(MixturePath::to(linear(root(1.0)), two_modes()).is_err());
     assert!(one_dimensional(linear(root(1.0))).at(1.5, &[0.0]).is_err());
+    let g = Graph::new();
+    let error = two_modes().draws(g.key("key"), 3, g.input("table", [4])).err().unwrap().to_string();
+    assert!(error.contains("got [4], want [5], the mixture's table"), "{error}");
     let spec = "(weights: [0.5, 0.5], means: [[-3], [3]], covariances: isotropic([0.25, 0.25]))";
     let spec: MixtureSpec = ron::from_str(spec).unwrap();
     assert_eq!(GaussianMixture::try_from(&spec).unwrap(), two_modes());

@@ -19,18 +19,22 @@ const N: usize = 100_000;
 fn drawn<'g>(g: &'g Graph, path: &MixturePath, (from, to): (f64, f64)) -> Draws<'g> {
     let (key, d) = (g.key("draws"), path.d());
     let t = key.fold_in(10).uniform([N, 1]) * (to - from) + from;
-    let x0 = path.start().draws(key.fold_in(11), N, "start");
-    let x1 = path.end().draws(key.fold_in(12), N, "end");
+    let draws = |m: &GaussianMixture, name: &str, key| m.draws(key, N, g.input(name, [m.n_table()])).unwrap();
+    let (x0, x1) = (draws(path.start(), "start", key.fold_in(11)), draws(path.end(), "end", key.fold_in(12)));
     Draws::new(path.schedule(), t, Some(x0), x1, key.fold_in(13).normal([N, d])).unwrap()
+}
+
+/// The key and the ends of [`drawn`].
+fn tables(gpu: &Gpu, path: &MixturePath) -> Bindings {
+    let table = |m: &GaussianMixture| Tensor::from_slice(gpu, "table", &[m.n_table()], &m.table()).unwrap();
+    let bindings = Bindings::new().key("draws", RngKey::new(61));
+    bindings.tensor("start", &table(path.start())).tensor("end", &table(path.end()))
 }
 
 /// Values of `[n]` outputs, by what the path's own tables give.
 fn values(gpu: &Gpu, path: &MixturePath, outputs: &[(&str, Var<'_>)]) -> Vec<Vec<f64>> {
     let plan = Plan::compile(gpu, outputs, &CompileOptions::labelled("losses")).unwrap();
-    let mut bindings = Bindings::new().key("draws", RngKey::new(61)).tensor("theta", &parameters(gpu, path));
-    for (name, shape, data) in path.start().tables("start").into_iter().chain(path.end().tables("end")) {
-        bindings = bindings.tensor(&name, &Tensor::from_slice(gpu, &name, &shape, &data).unwrap());
-    }
+    let bindings = tables(gpu, path).tensor("theta", &parameters(gpu, path));
     let mut session = Session::new(&plan, bindings).unwrap();
     session.run(1).unwrap();
     session.check().unwrap();
@@ -184,10 +188,7 @@ fn pairs_keep_the_variance_finite_where_gamma_vanishes() {
     };
     let outputs = [("paired", linear_term(Pairing::Antithetic)), ("single", linear_term(Pairing::Single))];
     let plan = Plan::compile(&gpu, &outputs, &CompileOptions::default()).unwrap();
-    let mut bindings = Bindings::new().key("draws", RngKey::new(61));
-    for (name, shape, data) in path.start().tables("start").into_iter().chain(path.end().tables("end")) {
-        bindings = bindings.tensor(&name, &Tensor::from_slice(&gpu, &name, &shape, &data).unwrap());
-    }
+    let bindings = tables(&gpu, &path);
     let mut session = Session::new(&plan, bindings).unwrap();
     session.run(1).unwrap();
     session.check().unwrap();

@@ -240,33 +240,46 @@ impl GaussianMixture {
         x
     }
 
-    /// Draws as a graph: `[n, d]` from `key`, which takes the values of [`tables`](Self::tables) as inputs named `prefix..`.
-    pub fn draws<'g>(&self, key: Key<'g>, n: usize, prefix: &str) -> Var<'g> {
-        let g = key.var().graph();
-        let (d, k) = (self.d, self.n_modes());
-        let input = |name: &str, shape: Vec<usize>| g.input(&format!("{prefix}.{name}"), shape);
+    /// Draws as a graph: `[n, d]` from `key` and the node `table`, which is bound to [`table`](Self::table).
+    ///
+    /// One tensor a mixture, because kernels may bind only a few.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for a table of another length.
+    pub fn draws<'g>(&self, key: Key<'g>, n: usize, table: Var<'g>) -> Result<Var<'g>> {
+        let (d, k, got) = (self.d, self.n_modes(), table.shape());
+        if *got != [self.n_table()] {
+            let want = format!("[{}], the mixture's table", self.n_table());
+            return Err(Error::Shape {
+                op: "GaussianMixture::draws",
+                got: got.to_string(),
+                want,
+                at: Some(table.site()),
+            });
+        }
+        let means = table.narrow(0, 0, k * d).reshape([k, d]);
+        let factors = table.narrow(0, k * d, k * d * d).reshape([k, d, d]);
         // The last threshold is left out: a uniform above all of them is in the last mode.
         let mode = match k {
-            1 => g.constant_u32(0).broadcast_to([n]),
-            _ => input("thresholds", vec![k - 1]).search_sorted(key.fold_in(MODE).uniform([n])),
+            1 => table.graph().constant_u32(0).broadcast_to([n]),
+            _ => {
+                let thresholds = table.narrow(0, k * d * (d + 1), k - 1);
+                thresholds.search_sorted(key.fold_in(MODE).uniform([n]))
+            }
         };
-        let factor = input("factors", vec![k, d, d]).gather(mode);
-        let moved = (factor * key.normal([n, d]).reshape([n, 1, d])).sum(2);
-        input("means", vec![k, d]).gather(mode) + moved
+        let moved = (factors.gather(mode) * key.normal([n, d]).reshape([n, 1, d])).sum(2);
+        Ok(means.gather(mode) + moved)
     }
 
-    /// Names, shapes and values that [`draws`](Self::draws) reads.
-    pub fn tables(&self, prefix: &str) -> Vec<(String, Vec<usize>, Vec<f32>)> {
-        let (d, k) = (self.d, self.n_modes());
-        let f32s = |rows: &[Vec<f64>]| rows.iter().flatten().map(|&v| v as f32).collect();
-        let mut tables = vec![
-            (format!("{prefix}.means"), vec![k, d], f32s(&self.means)),
-            (format!("{prefix}.factors"), vec![k, d, d], f32s(&self.factors)),
-        ];
-        if k > 1 {
-            tables.push((format!("{prefix}.thresholds"), vec![k - 1], self.cumulative()));
-        }
-        tables
+    /// What [`draws`](Self::draws) reads: means `[modes, d]`, Cholesky factors `[modes, d, d]`, running sums of the weights.
+    pub fn table(&self) -> Vec<f32> {
+        let numbers = self.means.iter().chain(&self.factors).flatten();
+        numbers.map(|&v| v as f32).chain(self.cumulative()).collect()
+    }
+
+    /// Length of [`table`](Self::table).
+    pub fn n_table(&self) -> usize {
+        self.n_modes() * (self.d * (self.d + 1) + 1) - 1
     }
 
     /// `n` independent draws `[n, d]` on the device.
@@ -275,13 +288,10 @@ impl GaussianMixture {
     /// [`Error::OutOfMemory`]; [`Error::DeviceLost`].
     pub fn draw(&self, gpu: &Gpu, n: usize, key: RngKey) -> Result<Tensor> {
         let g = Graph::new();
-        let x = self.draws(g.key("key"), n, "mixture");
+        let x = self.draws(g.key("key"), n, g.input("mixture", [self.n_table()]))?;
         let plan = Plan::compile(gpu, &[("draws", x)], &CompileOptions::labelled("mixture draws"))?;
-        let mut bindings = Bindings::new().key("key", key);
-        for (name, shape, values) in self.tables("mixture") {
-            bindings = bindings.tensor(&name, &Tensor::from_slice(gpu, &name, &shape, &values)?);
-        }
-        let mut session = Session::new(&plan, bindings)?;
+        let table = Tensor::from_slice(gpu, "mixture", &[self.n_table()], &self.table())?;
+        let mut session = Session::new(&plan, Bindings::new().key("key", key).tensor("mixture", &table))?;
         session.run(1)?;
         session.tensor("draws").cloned()
     }
