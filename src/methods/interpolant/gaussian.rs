@@ -259,16 +259,15 @@ impl GaussianMixture {
         }
         let means = table.narrow(0, 0, k * d).reshape([k, d]);
         let factors = table.narrow(0, k * d, k * d * d).reshape([k, d, d]);
+        let moved = |factors: Var<'g>| (factors * key.normal([n, d]).reshape([n, 1, d])).sum(2);
+        if k == 1 {
+            // No choice, so no gather: the kernel that has one, at a constant index, crashed Mesa 22.3's software adapter.
+            return Ok(means + moved(factors));
+        }
         // The last threshold is left out: a uniform above all of them is in the last mode.
-        let mode = match k {
-            1 => table.graph().constant_u32(0).broadcast_to([n]),
-            _ => {
-                let thresholds = table.narrow(0, k * d * (d + 1), k - 1);
-                thresholds.search_sorted(key.fold_in(MODE).uniform([n]))
-            }
-        };
-        let moved = (factors.gather(mode) * key.normal([n, d]).reshape([n, 1, d])).sum(2);
-        Ok(means.gather(mode) + moved)
+        let thresholds = table.narrow(0, k * d * (d + 1), k - 1);
+        let mode = thresholds.search_sorted(key.fold_in(MODE).uniform([n]));
+        Ok(means.gather(mode) + moved(factors.gather(mode)))
     }
 
     /// What [`draws`](Self::draws) reads: means `[modes, d]`, Cholesky factors `[modes, d, d]`, running sums of the weights.
