@@ -159,6 +159,24 @@ pub enum Error {
         /// The first value that is not finite, where it was looked for.
         first: Option<NonFinite>,
     },
+    /// A solver that used up its steps, or whose steps became as small as time can be told.
+    #[error(
+        "after {accepted} steps taken and {rejected} refused, time is {reached} on the way to {target}, with a step of {step:e}\n  \
+         raise Tolerance::max_steps or loosen rtol and atol; if the step is tiny the field is stiff or singular there: end the \
+         span before it, or smooth the field"
+    )]
+    StepLimit {
+        /// Time reached.
+        reached: f64,
+        /// Time asked for.
+        target: f64,
+        /// Steps taken.
+        accepted: u32,
+        /// Steps tried and refused.
+        rejected: u32,
+        /// Size of the step that would come next.
+        step: f64,
+    },
     /// A preset, flag or option that cannot be used.
     #[error("{}: {field}: {why}", place(.file, *.line))]
     Config {

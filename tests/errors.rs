@@ -62,6 +62,16 @@ fn limit_exceeded() {
 }
 
 #[test]
+fn step_limit() {
+    reads(
+        Error::StepLimit { reached: 0.25, target: 1.0, accepted: 40, rejected: 10, step: 1e-7 },
+        "after 40 steps taken and 10 refused, time is 0.25 on the way to 1, with a step of 1e-7\n  \
+         raise Tolerance::max_steps or loosen rtol and atol; if the step is tiny the field is stiff or singular there: end the \
+         span before it, or smooth the field",
+    );
+}
+
+#[test]
 fn binding_too_large() {
     reads(
         Error::BindingTooLarge {

@@ -3,15 +3,19 @@
 //! Reading order: [`proposal`] (a Gaussian step and its density), [`weights`] (what a step adds to a log-weight),
 //! [`langevin`] (whole steps: move, weight), [`resample`] (equalise weights), [`stats`] (averages with error bars, on the
 //! host), [`sampler`] (all of it as one replayed plan). Everything but the sampler builds graphs and touches no device.
+//!
+//! Points that follow a given field, without an energy: [`ode`] and, with noise, [`sde`].
 
 pub(crate) mod anchor;
 pub mod compensated;
 pub mod langevin;
+pub mod ode;
 pub mod pareto;
 pub mod proposal;
 pub mod resample;
 pub mod sampler;
 pub mod schedule;
+pub mod sde;
 pub mod stats;
 mod step;
 pub mod summary;

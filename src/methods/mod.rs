@@ -1,3 +1,4 @@
 //! Methods: one module a family of papers, each made of the graphs, plans and dynamics below it.
 
 pub mod ebm;
+pub mod interpolant;
