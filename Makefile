@@ -1,6 +1,6 @@
 # Everything here is cargo and a shell script. On Windows and macOS cargo alone does.
 export PATH := $(PATH):$(HOME)/.cargo/bin
-.PHONY: help demo test bench growth lint doc vulkan rust
+.PHONY: help demo test bench tune growth lint doc vulkan rust
 .DEFAULT_GOAL := help
 
 help: ## List these targets
@@ -17,6 +17,9 @@ bench: rust vulkan ## Time the workloads against JAX on the same machine; ARGS='
 
 growth: rust vulkan ## Cost and memory against walkers, dimension, width and grid: a table and a picture in out/growth
 	cargo bench --locked --bench growth -- $(ARGS)
+
+tune: rust vulkan ## Find the fastest kernels for this adapter, into tuning.ron; then ERGODIC_TUNING=tuning.ron
+	cargo bench --locked --bench workloads -- --tune tuning.ron --repeats 1 $(ARGS)
 
 lint: rust ## Formatting, clippy with and without default features, documentation; no warning passes
 	cargo fmt --check

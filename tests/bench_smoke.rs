@@ -15,7 +15,8 @@ use suite::{Bed, Figure, Scale, Workload};
 /// What a workload answers at the smallest sizes, and how that is judged.
 fn figures(workload: &Workload, spoil: impl Fn(&mut Vec<f64>)) -> Vec<Figure> {
     let sizes = workload.at(Scale::Tiny);
-    let mut case = (workload.build)(&Bed::of(&common::gpu()), sizes).unwrap_or_else(|error| panic!("{}: {error}", workload.id));
+    let mut case =
+        (workload.build)(&Bed::of(&common::gpu()), sizes).unwrap_or_else(|error| panic!("{}: {error}", workload.id));
     let mut answer = case.answer().unwrap_or_else(|error| panic!("{}: {error}", workload.id));
     spoil(&mut answer);
     let (cost, units) = (case.cost(), (workload.units)(sizes));

@@ -21,7 +21,7 @@ fn a_thousand_steps_on_a_network_in_one_run_are_the_bits_of_runs_of_ten() {
         let g = Graph::new();
         let mlp = Mlp::new(&[d, 64, 64, 1], Activation::Tanh).unwrap();
         let (x, theta) = (g.input("x", [n, d]), g.input("theta", [mlp.layout().len()]));
-        let force = -grad(mlp.apply(theta, x).unwrap(), x).unwrap() - x;
+        let force = -grad(mlp.apply(theta, x).unwrap().reshape([n]), x).unwrap() - x;
         let next = x + force * 0.05 + g.key("noise").normal([n, d]) * 0.3;
         let plan = Plan::compile(&gpu, &[("x", next)], &CompileOptions::default()).unwrap();
         let run = |runs: usize, steps: u64| {
@@ -50,7 +50,8 @@ fn a_hundred_thousand_rows_are_scattered_and_all_are_added() {
         let mut session = Session::new(&plan, Bindings::new().tensor("x", &x).tensor("at", &at)).unwrap();
         session.run(1).unwrap();
         let got = session.read::<f32>("sums").unwrap().wait().unwrap();
-        let feeds = Feeds::new().tensor("x", data.clone()).tensor("at", index.iter().map(|&i| i as f32).collect::<Vec<_>>());
+        let feeds =
+            Feeds::new().tensor("x", data.clone()).tensor("at", index.iter().map(|&i| i as f32).collect::<Vec<_>>());
         let want = g.eval_f64(&[sums], &feeds).unwrap();
         // Each place adds a fifth of the terms one after the other, by half an ulp of the sum of their sizes each.
         let sizes: f64 = data.iter().map(|v| f64::from(v.abs())).sum();

@@ -3,6 +3,9 @@
 use super::{Boundary, DType, Op, Shape, Tap, Var};
 use std::panic::Location;
 
+/// Rows that one kernel scatters: each of its elements loops over all of them.
+const SCATTERED: usize = 1 << 15;
+
 impl<'g> Var<'g> {
     /// Convert elements; floats are truncated toward zero, `Bool` is 0 or 1.
     #[track_caller]
@@ -222,8 +225,8 @@ impl<'g> Var<'g> {
         self.gather(self.graph().step())
     }
 
-    /// Sum the rows of this `[k, ..]` into rows `index [k]` of a zero tensor `[rows, ..]`, in order. Indices past the end
-    /// give to the last row: this is the transpose of [`gather`](Var::gather).
+    /// Sum the rows of this `[k, ..]` into rows `index [k]` of a zero tensor `[rows, ..]`, in order (32,768 at a time, whose sums are
+    /// added in order). Indices past the end give to the last row: this is the transpose of [`gather`](Var::gather).
     #[track_caller]
     pub fn scatter_add(self, index: Var<'g>, rows: usize) -> Var<'g> {
         let (from, at, site, dtype) = (self.shape(), index.shape(), Location::caller(), self.dtype());
@@ -236,7 +239,19 @@ impl<'g> Var<'g> {
         }
         let mut to = from.to_vec();
         to[0] = rows;
-        self.graph().push(Op::ScatterAdd, vec![self.id(), index.id()], to.into(), dtype, site)
+        let to = Shape::from(to);
+        // A sum over all rows is one loop of a kernel, and software adapters cut long loops short.
+        let starts = (0..from[0].max(1)).step_by(SCATTERED);
+        let chunk = |start: usize| {
+            let rows = SCATTERED.min(from[0] - start);
+            let (x, at) = if rows == from[0] {
+                (self, index)
+            } else {
+                (self.narrow(0, start, rows), index.narrow(0, start, rows))
+            };
+            self.graph().push(Op::ScatterAdd, vec![x.id(), at.id()], to.clone(), dtype, site)
+        };
+        starts.map(chunk).reduce(|sum, part| sum + part).unwrap_or(self)
     }
 
     /// How many entries of this ascending `[m]` are below each query: `U32` in `0..=m`.

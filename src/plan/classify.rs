@@ -6,6 +6,8 @@ use std::rc::Rc;
 
 /// Reductions of at most this many terms may stand inside another kernel.
 pub(super) const INLINE_TERMS: usize = 64;
+/// Most turns of all loops of a kernel: Mesa's llvmpipe ends them after 65,535, with no word about it.
+pub(super) const LOOPS: usize = 65_000;
 /// Rows of at most this many elements are held in scalars.
 pub(super) const ROW_WIDTH: usize = 64;
 
@@ -63,10 +65,11 @@ fn reduction(terms: usize, results: usize) -> How {
     }
 }
 
-/// About the square root, so that neither stage has many more terms than the other; at most 1024.
+/// About the square root, so that neither stage has many more terms than the other; at most 1024, but no part of more than
+/// half of [`LOOPS`].
 pub(super) fn parts(terms: usize) -> usize {
     let mut parts = 8;
-    while parts * parts < terms && parts < 1024 {
+    while (parts * parts < terms && parts < 1024) || parts * (LOOPS / 2) < terms {
         parts *= 2;
     }
     parts

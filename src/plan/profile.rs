@@ -115,11 +115,11 @@ impl Session {
     /// In the order of a step, so that each dispatch finds the intermediate values that those before it made.
     fn timed(&self, repeats: u32) -> Result<(Vec<f64>, bool)> {
         let dispatches = || self.plan().dispatches().iter().enumerate();
-        let steps = |looped: bool| if looped { LOOPED_STEPS } else { 1 };
-        let launch = |d: usize, looped: bool| Launch {
+        let steps = |looped: Option<u32>| looped.map_or(1, |most| LOOPED_STEPS.min(u64::from(most)));
+        let launch = |d: usize, looped: Option<u32>| Launch {
             session: self,
             dispatch: d,
-            entry: if looped { LOOPED_STEPS } else { 0 },
+            entry: looped.map_or(0, |_| steps(looped)),
         };
         let clock = self.gpu().caps().timestamps.then(|| DeviceClock::new(self.gpu(), repeats));
         let time = |(d, dispatch): (usize, &super::Dispatch)| {

@@ -29,7 +29,7 @@ impl Report<'_> {
 
     /// Whether one dispatch computes many steps.
     pub fn loops_over_steps(&self) -> bool {
-        self.plan.dispatches().iter().any(|d| d.looped)
+        self.plan.dispatches().iter().any(|d| d.looped.is_some())
     }
 }
 

@@ -3,11 +3,11 @@
 //! A kernel stands at a *level*: one more than the deepest kernel it waits for. Nodes of one domain and level share a
 //! kernel, and a node joins the kernel of its arguments when it reads only its own place.
 
-use super::classify::{Access, Domain, flops};
+use super::classify::{Access, Domain, How, LOOPS, flops};
 use super::partition::{Body, Cuts, Group, Partitioner};
 use super::products::Held;
 use super::stencils::Pass;
-use crate::graph::NodeId;
+use crate::graph::{NodeId, Op};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Kernels under construction.
@@ -21,11 +21,13 @@ pub(super) struct Schedule<'p, 'a> {
     tensors: Vec<BTreeSet<NodeId>>,
     /// Row products of each group.
     held: Vec<Held>,
+    /// Turns of the long loops of each group.
+    turns: Vec<usize>,
 }
 
 impl<'p, 'a> Schedule<'p, 'a> {
     pub fn new(part: &'p Partitioner<'a>, cut: &'p Cuts) -> Self {
-        Schedule { part, cut, groups: vec![], home: HashMap::new(), tensors: vec![], held: vec![] }
+        Schedule { part, cut, groups: vec![], home: HashMap::new(), tensors: vec![], held: vec![], turns: vec![] }
     }
 
     /// The kernels, in the order in which they were opened.
@@ -59,6 +61,7 @@ impl<'p, 'a> Schedule<'p, 'a> {
         let level = self.level_after(&reads);
         self.tensors.push(self.tensors(id, &reads));
         self.held.push(Held::new());
+        self.turns.push(0);
         self.groups.push(Group { body, domain, level, roots });
         self.home.insert(id, self.groups.len() - 1);
     }
@@ -74,6 +77,7 @@ impl<'p, 'a> Schedule<'p, 'a> {
         let level = self.level_after(&reads);
         self.tensors.push(tensors);
         self.held.push(Held::new());
+        self.turns.push(0);
         self.groups.push(Group { body: Body::Stencils(at), domain, level, roots: pass.roots.clone() });
         self.home.extend(pass.roots.iter().map(|&root| (root, self.groups.len() - 1)));
     }
@@ -93,6 +97,7 @@ impl<'p, 'a> Schedule<'p, 'a> {
             .unwrap_or_else(|| self.join_level(id, best, &held));
         self.groups[g].roots.push(id);
         self.held[g].extend(held);
+        self.turns[g] += self.turns_of(id);
         let reads = self.reads(id, &self.groups[g].domain);
         let tensors = self.tensors(id, &reads);
         self.tensors[g].extend(tensors);
@@ -106,9 +111,21 @@ impl<'p, 'a> Schedule<'p, 'a> {
         inlined.into_iter().filter(|&id| self.part.products.contains(id)).collect()
     }
 
-    fn fits(&self, g: usize, more: &BTreeSet<NodeId>, held: &Held) -> bool {
+    /// Turns of the loop that computes an element of this node, if it is a loop of its own.
+    fn turns_of(&self, id: NodeId) -> usize {
+        let node = &self.part.nodes[id.index()];
+        let elements = |arg: usize| self.part.nodes[node.args[arg].index()].shape.numel();
+        match (self.part.how(id), &node.op) {
+            (How::Loop, Op::ScatterAdd) => elements(1),
+            (How::Loop, _) => elements(0) / node.shape.numel().max(1),
+            _ => 0,
+        }
+    }
+
+    fn fits(&self, g: usize, id: NodeId, more: &BTreeSet<NodeId>, held: &Held) -> bool {
         let products: Held = self.held[g].union(held).copied().collect();
-        self.tensors[g].union(more).count() <= self.part.max_tensors
+        self.turns[g] + self.turns_of(id) <= LOOPS
+            && self.tensors[g].union(more).count() <= self.part.max_tensors
             && self.part.products.fit(self.part.nodes, &products)
     }
 
@@ -130,7 +147,7 @@ impl<'p, 'a> Schedule<'p, 'a> {
             Body::MatMul(product) => self.inlined_flops(id, domain) <= (self.part.epilogue_flops)(product),
             Body::Parts(..) | Body::Scan(_) | Body::Apportion(_) | Body::Stencils(_) => false,
         };
-        (own && takes && group.domain == *domain && self.fits(g, &self.tensors(id, &reads), held)).then_some(g)
+        (own && takes && group.domain == *domain && self.fits(g, id, &self.tensors(id, &reads), held)).then_some(g)
     }
 
     /// Cost of one element, with everything inlined into it.
@@ -146,7 +163,10 @@ impl<'p, 'a> Schedule<'p, 'a> {
         let (level, tensors) = (self.level_after(&reads), self.tensors(id, &reads));
         let same = |g: &usize| {
             let group = &self.groups[*g];
-            group.body == Body::Map && group.level == level && group.domain == domain && self.fits(*g, &tensors, held)
+            group.body == Body::Map
+                && group.level == level
+                && group.domain == domain
+                && self.fits(*g, id, &tensors, held)
         };
         if let Some(g) = (0..self.groups.len()).find(same) {
             return g;
@@ -154,6 +174,7 @@ impl<'p, 'a> Schedule<'p, 'a> {
         self.groups.push(Group { body: Body::Map, domain, level, roots: vec![] });
         self.tensors.push(BTreeSet::new());
         self.held.push(Held::new());
+        self.turns.push(0);
         self.groups.len() - 1
     }
 }

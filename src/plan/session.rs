@@ -147,13 +147,14 @@ impl Session {
         let label = format!("ergodic/{}", self.plan.label());
         let desc = wgpu::ComputePassDescriptor { label: Some(&label), timestamp_writes: None };
         let mut pass = encoder.begin_compute_pass(&desc);
-        let looped = self.plan.report().loops_over_steps();
+        let looped = self.plan.dispatches().iter().find_map(|dispatch| dispatch.looped);
+        let most = looped.map_or(RING, |most| RING.min(u64::from(most)));
         let mut left = steps;
         while left > 0 {
-            let now = left.min(RING);
+            let now = left.min(most);
             // A kernel that loops takes all its steps from one entry of the ring.
             let leapt = self.encode_leaps(&mut pass, now);
-            for entry in if looped { now..now + 1 } else { leapt..now } {
+            for entry in if looped.is_some() { now..now + 1 } else { leapt..now } {
                 self.encode_kernels(&mut pass, entry, self.plan.dispatches(), self.plan.pipelines(), &self.groups);
             }
             pass.set_pipeline(&self.advance.raw);

@@ -99,6 +99,7 @@ impl Emitter<'_> {
         self.set_progress(stage, Progress::Open(quad.clone()));
         // Not times the loop that asked first: it lands outside of it.
         let asking = std::mem::replace(&mut self.weight, quads as f64);
+        self.turns += quads as f64;
         let mut head = String::new();
         let places = |row: &Affine| [0, 1, 2, 3].map(|c| [row.clone(), quad.times(4).offset(c)]);
         for &node in &what.arrays {

@@ -81,6 +81,8 @@ pub struct Emitter<'a> {
     pub escaped: bool,
     /// Floating-point operations written so far, loops counted with their length.
     pub flops: f64,
+    /// Turns of loops, at most; of a kernel that loops over steps those of one step.
+    pub turns: f64,
     weight: f64,
 }
 
@@ -109,6 +111,7 @@ impl<'a> Emitter<'a> {
             states: HashSet::new(),
             escaped: false,
             flops: 0.0,
+            turns: 0.0,
             weight: 1.0,
         }
     }
@@ -195,6 +198,7 @@ impl<'a> Emitter<'a> {
         self.names += 1;
         let level = self.open();
         let quad = self.symbol(&counter, quads, level);
+        self.turns += quads as f64;
         write(self, quad);
         let head = format!("for (var {counter} = 0u; {counter} < {quads}u; {counter}++) {{");
         self.close(&head, &[around]);
@@ -237,6 +241,7 @@ impl<'a> Emitter<'a> {
         let r = self.symbol(&counter, extent, level);
         let outer = self.weight;
         self.weight *= extent as f64;
+        self.turns += self.weight;
         let val = term(self, r);
         self.count(1.0);
         self.weight = outer;

@@ -240,6 +240,7 @@ impl Emitter<'_> {
         self.names += 1;
         let (lo, hi, k) = (format!("lo{id}"), format!("hi{id}"), format!("k{id}"));
         let rounds = usize::BITS - m.leading_zeros();
+        self.turns += self.weight * f64::from(rounds);
         let level = self.open();
         let mid_name = format!("mid{id}");
         let middle = format!("let {mid_name} = min(({lo} + {hi}) / 2u, {}u);", m.saturating_sub(1));

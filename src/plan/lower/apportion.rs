@@ -75,7 +75,7 @@ impl Lowering<'_> {
             Stage::Owners => n + places,
         };
         let what = format!("{} of apportion #{}", stage.name(), id.0);
-        let about = About { looped: false, flops, bytes: 4 * words as u64, what };
+        let about = About { looped: None, flops, bytes: 4 * words as u64, what };
         self.finish(&frame, "apportion", &text, count, about)
     }
 }

@@ -37,7 +37,7 @@ impl Lowering<'_> {
         self.store_all(&mut frame, &mut out, group, &idx);
         let flops = out.flops * count as f64;
         let body = format!("{STEP}{}", out.finish());
-        let about = About { looped: false, flops, bytes: self.bytes(g, group), what: self.what(group) };
+        let about = About { looped: None, flops, bytes: self.bytes(g, group), what: self.what(group) };
         self.finish_in(&frame, "map", &entry(count, form.group, &body), count, form.group, about).map(Some)
     }
 

@@ -72,8 +72,8 @@ pub struct Dispatch {
     pub offsets: Vec<u32>,
     /// Workgroups.
     pub grid: [u32; 3],
-    /// Whether the kernel itself loops over the steps of a run.
-    pub looped: bool,
+    /// Most steps of one launch, of a kernel that itself loops over the steps of a run.
+    pub looped: Option<u32>,
     /// Floating-point operations, about.
     pub flops: f64,
     /// Bytes read and written at least: each tensor and intermediate once.
@@ -237,7 +237,7 @@ impl<'a> Lowering<'a> {
         let source = &first.source;
         // Rows that hold networks have a form of their own.
         let free = source.workgroup_size == plain.group;
-        let mut forms = plain.candidates(self.caps, first.looped, source.wgsl.contains("philox4x32("));
+        let mut forms = plain.candidates(self.caps, first.looped.is_some(), source.wgsl.contains("philox4x32("));
         forms.retain(|form| free || (form.rows, form.group) == (plain.rows, plain.group));
         let names = forms.iter().map(|form| form.name()).collect();
         let knob = self.choices.knob(kernel_name(&source.name, &source.wgsl), names);
@@ -299,7 +299,7 @@ impl<'a> Lowering<'a> {
         let first = base.map_or("0u".into(), offset_name);
         let body = format!("    buf{into}[place] = buf{from}[place + {first}];\n");
         let what = format!("copy node {} into `{}`", id.0, self.tensors[to].name);
-        let about = About { looped: false, flops: 0.0, bytes: 8 * words as u64, what };
+        let about = About { looped: None, flops: 0.0, bytes: 8 * words as u64, what };
         self.finish(&frame, "copy", &entry(count, GROUP, &body), count, about).map(Some)
     }
 }
@@ -312,7 +312,7 @@ struct Sources {
 
 /// What a report says about a dispatch.
 struct About {
-    looped: bool,
+    looped: Option<u32>,
     flops: f64,
     bytes: u64,
     what: String,

@@ -47,7 +47,7 @@ impl Lowering<'_> {
         let body = format!("{STEP}{}", out.finish());
         let what = format!("{count} parts of {} #{}", node.op.name(), id.0);
         let bytes = self.bytes(g, group) + (places as u64) * DType::BYTES;
-        let about = About { looped: false, flops, bytes, what };
+        let about = About { looped: None, flops, bytes, what };
         self.finish(&frame, "parts", &entry(places, GROUP, &body), places, about).map(Some)
     }
 
@@ -89,7 +89,7 @@ impl Lowering<'_> {
             let places = lines * chunks;
             let what = format!("{} of cumsum #{}", stage.name(), id.0);
             let flops = 6.0 * node.shape.numel() as f64;
-            let about = About { looped: false, flops, bytes: self.bytes(g, group), what };
+            let about = About { looped: None, flops, bytes: self.bytes(g, group), what };
             all.push(self.finish(&frame, "scan", &text, places, about)?);
         }
         Ok(all)

@@ -6,6 +6,7 @@ use super::{About, Dispatch, Lowering, Needs, Role, STEP};
 use crate::error::Result;
 use crate::graph::{DType, NodeId, Op, Shape};
 use crate::plan::choices::Form;
+use crate::plan::classify::LOOPS;
 use crate::plan::emit::{Affine, Emitter, Val};
 use crate::plan::layers::{Layers, is_wide};
 use crate::plan::partition::Group;
@@ -68,8 +69,9 @@ impl Lowering<'_> {
             true => self.over_steps(&mut frame, &mut out, group, &rows),
             false => self.store_rows(&mut frame, &mut out, group, &rows),
         }
-        let (flops, escaped) = (out.flops * invocations as f64, out.escaped);
-        let body = format!("{}{}", if looped { "" } else { STEP }, out.finish());
+        let (flops, turns, escaped) = (out.flops * invocations as f64, out.turns, out.escaped);
+        let looped = looped.then(|| steps_at_once(turns));
+        let body = format!("{}{}", if looped.is_some() { "" } else { STEP }, out.finish());
         let about = About { looped, flops, bytes: self.bytes(g, group), what: self.what(group) };
         let text = row_entry(tile, count, invocations, &body);
         let source = frame.source("rows", &text, self.key_paths.len(), tile.group)?;
@@ -192,6 +194,11 @@ struct Registers {
 fn own(tile: RowTile, r: usize, invocations: usize, count: usize) -> Option<String> {
     let all = invocations * tile.rows == count && (!tile.broadcast || invocations <= 65535 * tile.group as usize);
     (tile != ONE && !all).then(|| format!("flat < {invocations}u && flat + {}u < {count}u", r * invocations))
+}
+
+/// Steps that a kernel may take in one launch, each with so many turns of loops inside.
+fn steps_at_once(turns: f64) -> u32 {
+    (LOOPS as f64 / (1.0 + turns)).clamp(1.0, f64::from(u32::MAX)) as u32
 }
 
 fn zero(dtype: DType) -> &'static str {

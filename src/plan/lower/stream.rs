@@ -32,7 +32,7 @@ impl Lowering<'_> {
         let what =
             format!("{depth} stencil step{} in one pass: {}", if depth == 1 { "" } else { "s" }, self.what(group));
         let grid = crate::gpu::grid(tile.invocations() as u64, tile.group(), &self.caps.limits)?;
-        self.dispatch(&frame, source, grid, About { looped: false, flops, bytes: self.bytes(g, group), what })
+        self.dispatch(&frame, source, grid, About { looped: None, flops, bytes: self.bytes(g, group), what })
     }
 }
 

@@ -159,7 +159,7 @@ impl Lowering<'_> {
         let what = format!("matmul #{} [{n}, {k}] x [{k}, {m}] -> {}", id.0, self.what(group));
         let flops = 2.0 * (n * k * m) as f64;
         let bytes = self.bytes(g, group) + if parts > 1 { (parts * n * m) as u64 * DType::BYTES } else { 0 };
-        let made = self.dispatch(&frame, source, template.groups, About { looped: false, flops, bytes, what })?;
+        let made = self.dispatch(&frame, source, template.groups, About { looped: None, flops, bytes, what })?;
         Ok(Some(Dispatch { knob: Some(knob), ..made }))
     }
 
