@@ -18,8 +18,8 @@ bench: rust vulkan ## Time the workloads against JAX on the same machine; ARGS='
 growth: rust vulkan ## Cost and memory against walkers, dimension, width and grid: a table and a picture in out/growth
 	cargo bench --locked --bench growth -- $(ARGS)
 
-tune: rust vulkan ## Find the fastest kernels for this adapter, into tuning.ron; then ERGODIC_TUNING=tuning.ron
-	cargo bench --locked --bench workloads -- --tune tuning.ron --repeats 1 $(ARGS)
+tune: rust vulkan ## Find the fastest kernels for this adapter, into out/tuning.ron; then ERGODIC_TUNING=out/tuning.ron
+	cargo bench --locked --bench workloads -- --tune out/tuning.ron --repeats 1 $(ARGS)
 
 lint: rust ## Formatting, clippy with and without default features, documentation; no warning passes
 	cargo fmt --check
