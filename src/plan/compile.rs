@@ -5,6 +5,7 @@ use super::lower::{Dispatch, KeyPath, Lowered, TensorDecl, lower, spec, windowed
 use super::partition::{Partition, Partitioner};
 use super::products::{Products, RowProducts};
 use super::report::Report;
+use super::row_sums::RowSums;
 use super::stencils::{Passes, Search, Stencils};
 use crate::error::{Error, Result};
 use crate::gpu::{Caps, Gpu, Pipeline};
@@ -195,6 +196,9 @@ pub(super) fn kernels(
     // The arena and the fault word take two bindings of a kernel.
     let max_tensors = (caps.storage_bindings() as usize).saturating_sub(2);
     let search = Search { nodes, order, outputs: &ids, states: &states, max_tensors };
+    let resident = |id: NodeId| matches!(spec(nodes, id, caps).variant, Variant::Resident { .. });
+    let products = RowProducts::choose(nodes, order, caps, options.products);
+    let passes = Passes::choose(&search, caps, options.stencils);
     let part = Partitioner {
         nodes,
         order,
@@ -203,8 +207,10 @@ pub(super) fn kernels(
         max_tensors,
         epilogue_flops: &epilogue_flops,
         split_k: &split_k,
-        products: &RowProducts::choose(nodes, order, caps, options.products),
-        passes: &Passes::choose(&search, caps, options.stencils),
+        resident: &resident,
+        row_sums: &RowSums::choose(&search, &products, &passes, &resident),
+        products: &products,
+        passes: &passes,
         windowed: &windowed(nodes, order, caps),
     };
     let partition = part.run();

@@ -7,6 +7,7 @@
 
 use super::classify::{Access, Domain, How, flops, how, read_at_random, through};
 use super::products::RowProducts;
+use super::row_sums::RowSums;
 use super::schedule::Schedule;
 use super::stencils::Passes;
 use crate::graph::{Node, NodeId, Op};
@@ -66,8 +67,12 @@ pub(super) struct Partitioner<'a> {
     pub epilogue_flops: &'a dyn Fn(NodeId) -> f64,
     /// Parts into which the tiled product of a node is split along its inner axis; 1 is no split.
     pub split_k: &'a dyn Fn(NodeId) -> usize,
+    /// Whether the tile of a product holds whole rows of its first operand and reads each element once.
+    pub resident: &'a dyn Fn(NodeId) -> bool,
     /// Products that rows compute themselves.
     pub products: &'a RowProducts,
+    /// Sums along the rows of a product, made by its kernel.
+    pub row_sums: &'a RowSums,
     /// Stencils that one kernel computes in one pass over memory.
     pub passes: &'a Passes,
     /// Values that are read through uniform windows. They get tensors of their own: the arena is bound for writing.
@@ -94,8 +99,11 @@ impl Partitioner<'_> {
     }
 
     pub fn how(&self, id: NodeId) -> How {
+        if let Some(sum) = self.row_sums.get(id) {
+            return How::Parts(sum.parts);
+        }
         match how(self.nodes, id) {
-            How::MatMul if self.products.contains(id) => How::Inline,
+            How::MatMul if self.products.contains(id) || self.row_sums.contains(id) => How::Inline,
             How::Parts(_) if self.products.is_sum_of_row(id) => How::Loop,
             How::MatMul => match (self.split_k)(id) {
                 0 | 1 => How::MatMul,
@@ -110,7 +118,7 @@ impl Partitioner<'_> {
     }
 
     /// Whether reading it costs nothing: constants, and views of them.
-    fn is_free(&self, id: NodeId) -> bool {
+    pub fn is_free(&self, id: NodeId) -> bool {
         let node = &self.nodes[id.index()];
         match node.op {
             Op::Const(_) | Op::Step | Op::Iota { .. } => true,
@@ -138,8 +146,12 @@ impl Partitioner<'_> {
                 cut.insert(arg, "a table read at any place");
             }
             if self.is_tiled(id) {
-                let from_memory = if self.products.contains(id) { &node.args[1..] } else { &node.args };
-                from_memory.iter().for_each(|&arg| self.cut_operand(arg, &mut cut));
+                match self.prologue(id, &cut) {
+                    Some(values) => values.into_iter().for_each(|id| self.cut_value(id, &mut cut)),
+                    None if self.products.contains(id) => {}
+                    None => self.cut_operand(node.args[0], &mut cut),
+                }
+                self.cut_operand(node.args[1], &mut cut);
             }
         }
         for &id in self.outputs.iter().filter(|&&id| !self.is_input(id)) {
@@ -152,6 +164,10 @@ impl Partitioner<'_> {
 
     fn is_tiled(&self, id: NodeId) -> bool {
         how(self.nodes, id) == How::MatMul
+    }
+
+    fn cut_value(&self, id: NodeId, cut: &mut Cuts) {
+        cut.entry(id).or_insert("the same for many elements");
     }
 
     /// A tiled kernel reads every element of an operand many times: keep what is more than a view or two flops.
