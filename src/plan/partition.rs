@@ -311,13 +311,22 @@ impl Partitioner<'_> {
                     self.repeated(id, group, cut)
                 };
                 if let Some(reason) = reason {
-                    more.insert(id, reason);
+                    more.insert(self.squeezed(id), reason);
                     covered.extend(&self.nodes[id.index()].args);
                 }
             }
             earlier.extend(inlined);
         }
         more
+    }
+
+    /// What a reshape shows that only adds or drops axes of length 1. It is stored instead: its shape is the one of the
+    /// kernel that makes it.
+    fn squeezed(&self, id: NodeId) -> NodeId {
+        let node = &self.nodes[id.index()];
+        let long = |id: NodeId| self.nodes[id.index()].shape.iter().copied().filter(|&n| n != 1).collect::<Vec<_>>();
+        let same = matches!(node.op, Op::Reshape) && long(id) == long(node.args[0]);
+        if same { self.squeezed(node.args[0]) } else { id }
     }
 
     /// Whether a kernel would compute it again for many of its elements.

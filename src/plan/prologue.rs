@@ -29,12 +29,13 @@ impl Partitioner<'_> {
             let node = &self.nodes[id.index()];
             match &node.op {
                 _ if inside.contains(&id) => {}
-                _ if self.is_free(id) => drop(values.insert(self.root_of(id))),
+                _ if self.is_free(id) => drop(values.insert(self.behind_views(id, cut))),
                 _ if cut.contains_key(&id) || self.outputs.contains(&id) => {
                     is_small(id).then(|| values.insert(id))?;
                 }
                 Op::Broadcast => {
-                    is_small(node.args[0]).then(|| values.insert(self.root_of(node.args[0])))?;
+                    let value = self.behind_views(node.args[0], cut);
+                    (is_small(node.args[0]) && is_small(value)).then(|| values.insert(value))?;
                     inside.insert(id);
                 }
                 Op::Reshape | Op::Permute(_) | Op::Slice(_) | Op::StopGrad => {
@@ -58,11 +59,11 @@ impl Partitioner<'_> {
         self.is_free(id) && !self.is_input(id)
     }
 
-    /// What a chain of free views shows; any other node itself.
-    fn root_of(&self, mut id: NodeId) -> NodeId {
+    /// What a chain of views shows; any other node itself.
+    fn behind_views(&self, mut id: NodeId, cut: &Cuts) -> NodeId {
         let is_view =
             |op: &Op| matches!(op, Op::Broadcast | Op::Reshape | Op::Permute(_) | Op::Slice(_) | Op::StopGrad);
-        while self.is_free(id) && is_view(&self.nodes[id.index()].op) {
+        while !cut.contains_key(&id) && is_view(&self.nodes[id.index()].op) {
             id = self.nodes[id.index()].args[0];
         }
         id
