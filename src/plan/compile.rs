@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::gpu::{Caps, Gpu, Pipeline};
 use crate::graph::{DType, Node, NodeId, Op, Var};
 use crate::kernels::matmul::Variant;
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -199,6 +199,8 @@ pub(super) fn kernels(
     let resident = |id: NodeId| matches!(spec(nodes, id, caps).variant, Variant::Resident { .. });
     let products = RowProducts::choose(nodes, order, caps, options.products);
     let passes = Passes::choose(&search, caps, options.stencils);
+    let row_sums = RowSums::choose(&search, &products, &passes, &resident);
+    let windowed: BTreeSet<_> = windowed(nodes, order, caps).union(&row_sums.tables).copied().collect();
     let part = Partitioner {
         nodes,
         order,
@@ -208,10 +210,10 @@ pub(super) fn kernels(
         epilogue_flops: &epilogue_flops,
         split_k: &split_k,
         resident: &resident,
-        row_sums: &RowSums::choose(&search, &products, &passes, &resident),
+        row_sums: &row_sums,
         products: &products,
         passes: &passes,
-        windowed: &windowed(nodes, order, caps),
+        windowed: &windowed,
     };
     let partition = part.run();
     let leaps = leap::lengths(&part);

@@ -130,7 +130,7 @@ impl Partitioner<'_> {
     }
 
     fn must_cut(&self) -> Cuts {
-        let mut cut = BTreeMap::new();
+        let mut cut: Cuts = self.row_sums.tables.iter().map(|&id| (id, "a table of which tiles read rows")).collect();
         for &id in self.order {
             let node = &self.nodes[id.index()];
             match self.how(id) {

@@ -12,6 +12,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Most rows of a product that one result may be the sum of: whoever reads it adds them up.
 const PARTS: usize = 64;
+/// Most words of a table: what a uniform binding holds.
+const TABLE: usize = 64 * 1024 / 4;
 /// Most flops an element, as in the epilogue of such a tile.
 const FLOPS: f64 = 64.0;
 
@@ -28,6 +30,9 @@ pub(super) struct RowSum {
 #[derive(Default)]
 pub(super) struct RowSums {
     sums: BTreeMap<NodeId, RowSum>,
+    /// Small matrices of which each row of a tile reads a row of its own, in a sum or in a first operand. They are laid out by
+    /// rows and read through uniform windows, a vector at a time.
+    pub tables: BTreeSet<NodeId>,
 }
 
 impl RowSums {
@@ -46,6 +51,10 @@ impl RowSums {
         for &id in search.order {
             if let Some(sum) = find.sum(id) {
                 all.sums.insert(id, sum);
+                find.tables(search.nodes[id.index()].args[0], &mut all.tables);
+            }
+            if find.is_product(id) && !products.contains(id) {
+                find.tables(search.nodes[id.index()].args[0], &mut all.tables);
             }
         }
         all
@@ -123,6 +132,46 @@ impl Find<'_> {
             }
         }
         (inlined, bound.len())
+    }
+
+    /// Collect what is spread over the rows of an expression.
+    fn tables(&self, root: NodeId, tables: &mut BTreeSet<NodeId>) {
+        let nodes = self.search.nodes;
+        let whole = nodes[root.index()].shape.numel();
+        let (mut stack, mut seen) = (vec![root], BTreeSet::new());
+        while let Some(id) = stack.pop() {
+            let node = &nodes[id.index()];
+            match &node.op {
+                _ if !seen.insert(id) => {}
+                Op::Broadcast => tables.extend(self.table(node.args[0], whole)),
+                Op::Reshape => stack.push(node.args[0]),
+                op if is_elementwise(op) => stack.extend(&node.args),
+                _ => {}
+            }
+        }
+    }
+
+    /// The matrix to store; `None` for what is too large, for a vector, and for what lies in memory by rows already.
+    fn table(&self, mut id: NodeId, whole: usize) -> Option<NodeId> {
+        let node = |id: NodeId| &self.search.nodes[id.index()];
+        while matches!(node(id).op, Op::Reshape) {
+            id = node(id).args[0];
+        }
+        let shape = &node(id).shape;
+        let (words, long) = (shape.numel(), shape.iter().filter(|&&n| n > 1).count());
+        let fits = words.is_multiple_of(4) && words <= TABLE && words.saturating_mul(16) <= whole && long >= 2;
+        let mut behind = id;
+        let mut turned = false;
+        while let Op::Permute(_) | Op::Slice(_) | Op::Reshape | Op::StopGrad = node(behind).op {
+            turned |= matches!(node(behind).op, Op::Permute(_));
+            behind = node(behind).args[0];
+        }
+        let wanted = match node(behind).op {
+            Op::Input(_) => turned,
+            Op::Const(_) | Op::Iota { .. } | Op::Step | Op::Broadcast => false,
+            _ => true,
+        };
+        (fits && wanted && node(id).dtype == DType::F32).then_some(id)
     }
 
     /// Whether all that needs this product is the sum, element by element.
