@@ -35,7 +35,8 @@ impl Partitioner<'_> {
                 }
                 Op::Broadcast => {
                     let value = self.behind_views(node.args[0], cut);
-                    (is_small(node.args[0]) && is_small(value)).then(|| values.insert(value))?;
+                    let stored = cut.contains_key(&value) || self.is_free(value);
+                    (is_small(node.args[0]) && (stored || is_small(value))).then(|| values.insert(value))?;
                     inside.insert(id);
                 }
                 Op::Reshape | Op::Permute(_) | Op::Slice(_) | Op::StopGrad => {
