@@ -15,6 +15,9 @@ use ergodic::plan::{CompileOptions, Plan, Products};
 /// What a report says of a product that stores sums alone.
 const SUMMED: &str = "along its rows";
 
+/// A sum over elements of a product, in words, and whether the product's kernel makes it.
+type Case = (&'static str, bool, fn(Var<'_>) -> Var<'_>);
+
 fn compile(gpu: &Gpu, outputs: &[(&str, Var<'_>)]) -> Plan {
     let options = CompileOptions { products: Products::Tiled, ..CompileOptions::labelled("row sums") };
     Plan::compile(gpu, outputs, &options).unwrap_or_else(|error| panic!("{error}"))
@@ -81,7 +84,7 @@ fn rows_that_share_a_result_are_parts_of_it_on_whatever_axis_they_lie() {
 fn sums_that_need_more_than_their_own_row_element_by_element_stay_right() {
     for (tier, gpu) in common::gpus() {
         let (n, k, m) = (75, 20, 48);
-        let cases: [(&str, bool, fn(Var<'_>) -> Var<'_>); 5] = [
+        let cases: [Case; 5] = [
             ("each element over the sum of its row", false, |y| (y / (y.square().sum(1) + 1.0).unsqueeze(1)).sum(1)),
             ("columns", false, |y| y.sum(0)),
             ("half of the columns", false, |y| y.narrow(1, 8, 24).sum(1)),
