@@ -14,11 +14,24 @@ pub(super) struct Stack<'g> {
     pub(super) var: Var<'g>,
     /// It is the unit vectors of a node `[n, d]`.
     unit: bool,
+    /// It is this stack times this coefficient `[n, ..]`. Chains of element-wise functions multiply and add coefficients,
+    /// one a row, and the T tangents of the row are multiplied once: the slope of `silu` is one number, not three passes.
+    scaled: Option<(Var<'g>, Var<'g>)>,
 }
 
 impl<'g> Stack<'g> {
     pub(super) fn of(var: Var<'g>) -> Self {
-        Stack { var, unit: false }
+        Stack { var, unit: false, scaled: None }
+    }
+
+    /// A coefficient `[n, ..]` times a stack `[n, T, ..]`.
+    fn scaled(base: Var<'g>, coefficient: Var<'g>) -> Self {
+        Stack { scaled: Some((base, coefficient)), ..Stack::of(base * coefficient.unsqueeze(1)) }
+    }
+
+    /// The stack that it is a multiple of, and the coefficient, `None` for 1.
+    fn base(&self) -> (Var<'g>, Option<Var<'g>>) {
+        self.scaled.map_or((self.var, None), |(base, coefficient)| (base, Some(coefficient)))
     }
 
     /// One direction for each element of a row of `x`: `[1, d, ..]`.
@@ -27,7 +40,7 @@ impl<'g> Stack<'g> {
         let d: usize = rest.iter().product();
         let mut shape = vec![1, d];
         shape.extend(&rest);
-        Stack { var: eye(g, d).reshape(shape), unit: rest.len() == 1 }
+        Stack { unit: rest.len() == 1, ..Stack::of(eye(g, d).reshape(shape)) }
     }
 }
 
@@ -63,6 +76,9 @@ pub(super) fn apply<'g>(outputs: &[Var<'g>], input: Var<'g>, seed: Stack<'g>) ->
 
 /// The rule of one linear node, its coefficients shared by all directions.
 fn stacked<'g>(g: &'g Graph, node: &Node, s: &[Option<Stack<'g>>]) -> Option<Stack<'g>> {
+    if let Some(stack) = rescaled(g, node, s) {
+        return Some(stack);
+    }
     let s0 = s.first().copied().flatten();
     // A coefficient `[n, ..]` beside stacks `[n, T, ..]`.
     let coefficient = |i: usize| g.var(node.args[i]).unsqueeze(1);
@@ -73,10 +89,6 @@ fn stacked<'g>(g: &'g Graph, node: &Node, s: &[Option<Stack<'g>>]) -> Option<Sta
         Op::Unary(Unary::Neg) => -s0?.var,
         Op::Binary(Binary::Add) => s[0].map_or_else(zero, |s| s.var) + s[1].map_or_else(zero, |s| s.var),
         Op::Binary(Binary::Sub) => s[0].map_or_else(zero, |s| s.var) - s[1].map_or_else(zero, |s| s.var),
-        Op::Binary(Binary::Mul) => match s {
-            [Some(a), _] => a.var * coefficient(1),
-            _ => s[1]?.var * coefficient(0),
-        },
         Op::Binary(Binary::Div) => s0?.var / coefficient(1),
         Op::Select => {
             let branch = |k: usize| s[k].map_or_else(zero, |s| s.var);
@@ -103,6 +115,30 @@ fn stacked<'g>(g: &'g Graph, node: &Node, s: &[Option<Stack<'g>>]) -> Option<Sta
         _ => return None,
     };
     Some(Stack::of(var))
+}
+
+/// A node that is a multiple of the same stack as its arguments.
+fn rescaled<'g>(g: &'g Graph, node: &Node, s: &[Option<Stack<'g>>]) -> Option<Stack<'g>> {
+    let by = |stack: &Stack<'g>, k: usize| {
+        let ((base, coefficient), more) = (stack.base(), g.var(node.args[k]));
+        Stack::scaled(base, coefficient.map_or(more, |c| c * more))
+    };
+    match (&node.op, s) {
+        (Op::Binary(Binary::Mul), [Some(a), _]) => Some(by(a, 1)),
+        (Op::Binary(Binary::Mul), [_, Some(b)]) => Some(by(b, 0)),
+        (Op::Binary(Binary::Div), [Some(a), _]) => {
+            a.scaled.map(|(base, c)| Stack::scaled(base, c / g.var(node.args[1])))
+        }
+        (Op::Unary(Unary::Neg), [Some(a)]) => a.scaled.map(|(base, c)| Stack::scaled(base, -c)),
+        (Op::Binary(sum @ (Binary::Add | Binary::Sub)), [Some(a), Some(b)]) => {
+            let ((base, c), (other, d)) = (a.base(), b.base());
+            let one = || g.full(1.0, node.shape.clone());
+            let (c, d) = (c.unwrap_or_else(one), d.unwrap_or_else(one));
+            let total = if *sum == Binary::Add { c + d } else { c - d };
+            (base.id() == other.id()).then(|| Stack::scaled(base, total))
+        }
+        _ => None,
+    }
 }
 
 fn concat<'g>(g: &'g Graph, node: &Node, s: &[Option<Stack<'g>>], axis: usize) -> Option<Stack<'g>> {

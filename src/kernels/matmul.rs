@@ -247,11 +247,25 @@ impl MatmulSpec {
     /// The kernel's text, workgroup size and grid.
     #[must_use]
     pub fn template(&self) -> Template {
+        self.text(false)
+    }
+
+    /// The kernel that stores no element of C but one number a row; `None` unless the tile is [`Variant::Resident`].
+    ///
+    /// Of the spliced functions, `sum4(i, j, v) -> vec4<f32>` (or `sum1`, by [`vectors`](Self::vectors)) says what
+    /// `C[i, j..j+4]` adds to its row, and `store_sum(i, s)` stores the row's sum. It is made of four running sums over
+    /// ascending j, and of no more than `m / 4 + 2` additions one after the other.
+    #[must_use]
+    pub fn row_sum_template(&self) -> Option<Template> {
+        matches!(self.variant, Variant::Resident { .. }).then(|| self.text(true))
+    }
+
+    fn text(&self, summed: bool) -> Template {
         let wgsl = include_str!("../../shaders/matmul.wgsl")
             .replace("#splice sizes", emit::sizes(self).trim_end())
-            .replace("#splice loads", emit::loads(self).trim_end())
+            .replace("#splice loads", emit::loads(self, summed).trim_end())
             .replace("#splice builtins", emit::builtins(self))
-            .replace("#splice body", emit::body(self).trim_end());
+            .replace("#splice body", emit::body(self, summed).trim_end());
         Template { wgsl, workgroup_size: self.workgroup_size() as u32, groups: self.groups() }
     }
 

@@ -6,12 +6,13 @@ use super::lower::{Dispatch, KeyPath, Lowered, TensorDecl, Tiles, lower, windowe
 use super::partition::{Partition, Partitioner};
 use super::products::{Products, RowProducts};
 use super::report::Report;
+use super::row_sums::RowSums;
 use super::stencils::{Passes, Search, Stencils};
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Pipeline};
 use crate::graph::{DType, Node, NodeId, Op, Var};
 use crate::kernels::matmul::Variant;
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -203,6 +204,11 @@ pub(super) fn kernels(
     // The arena and the fault word take two bindings of a kernel.
     let max_tensors = (caps.storage_bindings() as usize).saturating_sub(2);
     let search = Search { nodes, order, outputs: &ids, states: &states, max_tensors };
+    let resident = |id: NodeId| tiles.get(id).is_some_and(|spec| matches!(spec.variant, Variant::Resident { .. }));
+    let products = RowProducts::choose(nodes, order, caps, options.products);
+    let passes = Passes::choose(&search, caps, options.stencils);
+    let row_sums = RowSums::choose(&search, &products, &passes, &resident);
+    let windowed: BTreeSet<_> = windowed(nodes, order, caps).union(&row_sums.tables).copied().collect();
     let part = Partitioner {
         nodes,
         order,
@@ -212,9 +218,11 @@ pub(super) fn kernels(
         epilogue_flops: &epilogue_flops,
         split_k: &split_k,
         tiles: &tiles,
-        products: &RowProducts::choose(nodes, order, caps, options.products),
-        passes: &Passes::choose(&search, caps, options.stencils),
-        windowed: &windowed(nodes, order, caps),
+        resident: &resident,
+        row_sums: &row_sums,
+        products: &products,
+        passes: &passes,
+        windowed: &windowed,
     };
     let partition = part.run();
     let leaps = leap::lengths(&part);

@@ -8,6 +8,7 @@
 use super::classify::{Access, Domain, How, flops, how, read_at_random, through};
 use super::lower::Tiles;
 use super::products::RowProducts;
+use super::row_sums::RowSums;
 use super::schedule::Schedule;
 use super::stencils::Passes;
 use crate::graph::{Node, NodeId, Op};
@@ -69,8 +70,12 @@ pub(super) struct Partitioner<'a> {
     pub split_k: &'a dyn Fn(NodeId) -> usize,
     /// Tiles of all tiled products.
     pub tiles: &'a Tiles,
+    /// Whether the tile of a product holds whole rows of its first operand and reads each element once.
+    pub resident: &'a dyn Fn(NodeId) -> bool,
     /// Products that rows compute themselves.
     pub products: &'a RowProducts,
+    /// Sums along the rows of a product, made by its kernel.
+    pub row_sums: &'a RowSums,
     /// Stencils that one kernel computes in one pass over memory.
     pub passes: &'a Passes,
     /// Values that are read through uniform windows. They get tensors of their own: the arena is bound for writing.
@@ -97,8 +102,11 @@ impl Partitioner<'_> {
     }
 
     pub fn how(&self, id: NodeId) -> How {
+        if let Some(sum) = self.row_sums.get(id) {
+            return How::Parts(sum.parts);
+        }
         match how(self.nodes, id) {
-            How::MatMul if self.products.contains(id) => How::Inline,
+            How::MatMul if self.products.contains(id) || self.row_sums.contains(id) => How::Inline,
             How::Parts(_) if self.products.is_sum_of_row(id) => How::Loop,
             How::MatMul => match (self.split_k)(id) {
                 0 | 1 => How::MatMul,
@@ -113,7 +121,7 @@ impl Partitioner<'_> {
     }
 
     /// Whether reading it costs nothing: constants, and views of them.
-    fn is_free(&self, id: NodeId) -> bool {
+    pub fn is_free(&self, id: NodeId) -> bool {
         let node = &self.nodes[id.index()];
         match node.op {
             Op::Const(_) | Op::Step | Op::Iota { .. } => true,
@@ -125,7 +133,7 @@ impl Partitioner<'_> {
     }
 
     fn must_cut(&self) -> Cuts {
-        let mut cut = BTreeMap::new();
+        let mut cut: Cuts = self.row_sums.tables.iter().map(|&id| (id, "a table of which tiles read rows")).collect();
         for &id in self.order {
             let node = &self.nodes[id.index()];
             match self.how(id) {
@@ -141,8 +149,12 @@ impl Partitioner<'_> {
                 cut.insert(arg, "a table read at any place");
             }
             if self.is_tiled(id) {
-                let from_memory = if self.products.contains(id) { &node.args[1..] } else { &node.args };
-                from_memory.iter().for_each(|&arg| self.cut_operand(arg, &mut cut));
+                match self.prologue(id, &cut) {
+                    Some(values) => values.into_iter().for_each(|id| self.cut_value(id, &mut cut)),
+                    None if self.products.contains(id) => {}
+                    None => self.cut_operand(node.args[0], &mut cut),
+                }
+                self.cut_operand(node.args[1], &mut cut);
             }
         }
         for &id in self.outputs.iter().filter(|&&id| !self.is_input(id)) {
@@ -155,6 +167,10 @@ impl Partitioner<'_> {
 
     fn is_tiled(&self, id: NodeId) -> bool {
         how(self.nodes, id) == How::MatMul
+    }
+
+    fn cut_value(&self, id: NodeId, cut: &mut Cuts) {
+        cut.entry(id).or_insert("the same for many elements");
     }
 
     /// A tiled kernel reads every element of an operand many times: keep what is more than a view or two flops.
@@ -298,13 +314,22 @@ impl Partitioner<'_> {
                     self.repeated(id, group, cut)
                 };
                 if let Some(reason) = reason {
-                    more.insert(id, reason);
+                    more.insert(self.squeezed(id), reason);
                     covered.extend(&self.nodes[id.index()].args);
                 }
             }
             earlier.extend(inlined);
         }
         more
+    }
+
+    /// What a reshape shows that only adds or drops axes of length 1. It is stored instead: its shape is the one of the
+    /// kernel that makes it.
+    fn squeezed(&self, id: NodeId) -> NodeId {
+        let node = &self.nodes[id.index()];
+        let long = |id: NodeId| self.nodes[id.index()].shape.iter().copied().filter(|&n| n != 1).collect::<Vec<_>>();
+        let same = matches!(node.op, Op::Reshape) && long(id) == long(node.args[0]);
+        if same { self.squeezed(node.args[0]) } else { id }
     }
 
     /// Whether a kernel would compute it again for many of its elements.

@@ -42,8 +42,8 @@ pub(super) fn builtins(s: &MatmulSpec) -> &'static str {
     }
 }
 
-/// `qa`, `qb` and `put`: four elements at a time, in range whatever they are called with.
-pub(super) fn loads(s: &MatmulSpec) -> String {
+/// `qa`, `qb` and `put` (or `term`): four elements at a time, in range whatever they are called with.
+pub(super) fn loads(s: &MatmulSpec, summed: bool) -> String {
     let v = s.vectors();
     let (ti, tj) = s.tile();
     let mut out = String::new();
@@ -77,10 +77,32 @@ pub(super) fn loads(s: &MatmulSpec) -> String {
     }
     line!(out, "fn qa(i: u32, k: u32) -> vec4<f32> {{ return {a}; }}");
     line!(out, "fn qb(k: u32, j: u32) -> vec4<f32> {{ return {b}; }}");
+    out.push_str(&if summed { term(s, &clamp("i", s.n, ti, 1)) } else { put(s) });
+    out
+}
+
+/// What four neighbours add to the sum of row `i`.
+fn term(s: &MatmulSpec, i: &str) -> String {
+    let mut out = String::new();
+    line!(out, "fn term(i: u32, j: u32, v: vec4<f32>) -> vec4<f32> {{");
+    if s.vectors().store {
+        line!(out, "    return sum4({i}, j, v);\n}}");
+        return out;
+    }
+    line!(out, "    var s = vec4<f32>();");
+    for (c, name) in XYZW.iter().enumerate() {
+        line!(out, "    if j + {c}u < M {{ s.{name} = sum1({i}, j + {c}u, v.{name}); }}");
+    }
+    line!(out, "    return s;\n}}");
+    out
+}
+
+fn put(s: &MatmulSpec) -> String {
+    let mut out = String::new();
     line!(out, "fn put(i: u32, j: u32, part: u32, v: vec4<f32>) {{");
     line!(out, "    if i >= N {{ return; }}");
     let row = if s.split_k > 1 { "part * N + i" } else { "i" };
-    if v.store {
+    if s.vectors().store {
         line!(out, "    if j < M {{ store4({row}, j, v); }}");
     } else {
         for (c, name) in XYZW.iter().enumerate() {
@@ -96,7 +118,7 @@ fn four(load: &str, index: impl Fn(usize) -> String) -> String {
 }
 
 /// The body of `main`.
-pub(super) fn body(s: &MatmulSpec) -> String {
+pub(super) fn body(s: &MatmulSpec, summed: bool) -> String {
     let mut out = String::new();
     line!(out, "    let group = wid.x + wid.y * GROUPS_X;");
     if s.groups()[1] > 1 {
@@ -106,7 +128,7 @@ pub(super) fn body(s: &MatmulSpec) -> String {
         Variant::Register { rows, cols, .. } | Variant::Subgroup { rows, cols, .. } => {
             tile(&mut out, s, rows as usize, cols as usize)
         }
-        Variant::Resident { rows, .. } => resident(&mut out, s, rows as usize),
+        Variant::Resident { rows, .. } => resident(&mut out, s, rows as usize, summed),
         Variant::Shared => shared(&mut out, s),
     }
     out
@@ -223,12 +245,15 @@ fn weight(s: &MatmulSpec, cols: usize, kk: usize, v: usize) -> String {
     }
 }
 
-/// Whole rows of A stay in registers while the columns of B pass by, four at a time.
-fn resident(out: &mut String, s: &MatmulSpec, rows: usize) {
+/// Whole rows of A stay in registers while the columns of B pass by, four at a time; and so do the sums along rows.
+fn resident(out: &mut String, s: &MatmulSpec, rows: usize, summed: bool) {
     let (lanes, quads) = (s.lanes(), s.k.div_ceil(4));
     line!(out, "    let i0 = group * {}u;", rows * lanes);
     for (q, r) in (0..quads).flat_map(|q| (0..rows).map(move |r| (q, r))) {
         line!(out, "    let x{r}_{q} = qa({}, {}u);", row(s, r), 4 * q);
+    }
+    if summed {
+        (0..rows).for_each(|r| line!(out, "    var s{r} = vec4<f32>();"));
     }
     line!(out, "    for (var j = 0u; j < M; j += 4u) {{");
     (0..rows).for_each(|r| line!(out, "        var c{r} = vec4<f32>();"));
@@ -248,8 +273,14 @@ fn resident(out: &mut String, s: &MatmulSpec, rows: usize) {
         line!(out, "        let w{k} = {w};");
         (0..rows).for_each(|r| line!(out, "        c{r} += x{r}_{}.{part} * w{k};", k / 4));
     }
-    (0..rows).for_each(|r| line!(out, "        put({}, j, 0u, c{r});", row(s, r)));
+    match summed {
+        true => (0..rows).for_each(|r| line!(out, "        s{r} += term({}, j, c{r});", row(s, r))),
+        false => (0..rows).for_each(|r| line!(out, "        put({}, j, 0u, c{r});", row(s, r))),
+    }
     line!(out, "    }}");
+    for (r, i) in (0..rows).map(|r| (r, row(s, r))).filter(|_| summed) {
+        line!(out, "    if {i} < N {{ store_sum({i}, (s{r}.x + s{r}.y) + (s{r}.z + s{r}.w)); }}");
+    }
 }
 
 /// The tile of GPUs: 64 x 64 sums a group of 256, A and B staged through workgroup memory 16 terms at a time.

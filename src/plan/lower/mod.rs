@@ -6,6 +6,7 @@ mod kernel;
 mod layout;
 mod map;
 mod parts;
+mod row_sums;
 mod rows;
 mod sources;
 mod stream;
@@ -199,7 +200,10 @@ impl<'a> Lowering<'a> {
                 Body::Parts(id, parts) if how(self.nodes, id) == How::MatMul => {
                     all.extend(self.matmul(g, group, id, parts)?);
                 }
-                Body::Parts(id, parts) => all.extend(self.parts(g, group, id, parts)?),
+                Body::Parts(id, parts) => match self.part.row_sums.get(id) {
+                    Some(sum) => all.extend(self.row_sum(g, group, id, sum)?),
+                    None => all.extend(self.parts(g, group, id, parts)?),
+                },
                 Body::Scan(id) => all.extend(self.scan(g, group, id)?),
                 Body::Stencils(pass) => all.push(self.stream(g, group, &self.part.passes.list[pass])?),
                 Body::Apportion(id) => all.extend(self.apportion(g, group, id)?),

@@ -13,7 +13,7 @@ use crate::plan::partition::Group;
 use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 
-const LANES: [&str; 4] = ["v.x", "v.y", "v.z", "v.w"];
+pub(super) const LANES: [&str; 4] = ["v.x", "v.y", "v.z", "v.w"];
 
 /// How an operand lies in memory: views of a stored matrix, transposed or not.
 fn layout(nodes: &[Rc<Node>], id: NodeId) -> Layout {
@@ -54,7 +54,12 @@ impl Tiles {
         (all.get(knob.taken).copied().unwrap_or(rule), knob)
     }
 
-    /// The tile of a product; `None` for what is no tiled product.
+    /// The tile of a product and what else could compute it; `None` for what is no tiled product.
+    pub fn tile_and_knob(&self, id: NodeId) -> Option<(MatmulSpec, Knob)> {
+        self.0.get(&id).cloned()
+    }
+
+    /// The tile of a product.
     pub fn get(&self, id: NodeId) -> Option<MatmulSpec> {
         self.0.get(&id).map(|(spec, _)| *spec)
     }
@@ -124,14 +129,33 @@ pub(in crate::plan) fn windowed(nodes: &[Rc<Node>], order: &[NodeId], caps: &cra
 
 impl Lowering<'_> {
     pub(super) fn matmul(&self, g: usize, group: &Group, id: NodeId, parts: usize) -> Result<Option<Dispatch>> {
-        let node = self.node(id);
-        let Some((mut spec, knob)) = self.part.tiles.0.get(&id).cloned() else { return Ok(None) };
+        let Some((mut spec, knob)) = self.part.tiles.tile_and_knob(id) else { return Ok(None) };
         spec.split_k = parts;
         let template = spec.template();
         if template.groups.contains(&0) {
             return Ok(None);
         }
         let (mut frame, sources) = self.sources(g, group);
+        let vectors = spec.vectors();
+        let mut io = self.operands(&mut frame, &sources, &spec, id);
+        io.push_str(&match parts {
+            1 => self.epilogue(&mut frame, &sources, group, id, vectors.store),
+            _ => self.parts_of(&mut frame, &sources, id, vectors.store),
+        });
+        let workgroup_size = template.workgroup_size;
+        let text = template.with_io(&io);
+        let source = frame.source("matmul", &text, self.key_paths.len(), workgroup_size)?;
+        let what = format!("{} -> {}", named(id, &spec), self.what(group));
+        let (n, k, m) = (spec.n, spec.k, spec.m);
+        let flops = 2.0 * (n * k * m) as f64;
+        let bytes = self.bytes(g, group) + if parts > 1 { (parts * n * m) as u64 * DType::BYTES } else { 0 };
+        let made = self.dispatch(&frame, source, template.groups, About { looped: None, flops, bytes, what })?;
+        Ok(Some(Dispatch { knob: Some(knob), ..made }))
+    }
+
+    /// The functions that read the operands of a product.
+    pub(super) fn operands(&self, frame: &mut Frame, sources: &Sources, spec: &MatmulSpec, id: NodeId) -> String {
+        let node = self.node(id);
         // B is read through its own window, everything else (a bias in the same tensor, say) as storage.
         let mut sources_b = Sources { nodes: sources.nodes.clone(), keys: sources.keys.clone() };
         if let Some(Window { view, root, span }) = window(self.nodes, node.args[1], self.caps)
@@ -143,24 +167,12 @@ impl Lowering<'_> {
         let vectors = spec.vectors();
         let mut io = String::new();
         for (name, vector, layout, operand, sources) in
-            [("a", vectors.a, spec.a, node.args[0], &sources), ("b", vectors.b, spec.b, node.args[1], &sources_b)]
+            [("a", vectors.a, spec.a, node.args[0], sources), ("b", vectors.b, spec.b, node.args[1], &sources_b)]
         {
             let axes = if name == "a" { ["i", "k"] } else { ["k", "j"] };
             io.push_str(&self.operand(sources, operand, name, axes, vector, layout));
         }
-        io.push_str(&match parts {
-            1 => self.epilogue(&mut frame, &sources, group, id, vectors.store),
-            _ => self.parts_of(&mut frame, &sources, id, vectors.store),
-        });
-        let workgroup_size = template.workgroup_size;
-        let text = template.with_io(&io);
-        let source = frame.source("matmul", &text, self.key_paths.len(), workgroup_size)?;
-        let (n, k, m) = (spec.n, spec.k, spec.m);
-        let what = format!("matmul #{} [{n}, {k}] x [{k}, {m}] -> {}", id.0, self.what(group));
-        let flops = 2.0 * (n * k * m) as f64;
-        let bytes = self.bytes(g, group) + if parts > 1 { (parts * n * m) as u64 * DType::BYTES } else { 0 };
-        let made = self.dispatch(&frame, source, template.groups, About { looped: None, flops, bytes, what })?;
-        Ok(Some(Dispatch { knob: Some(knob), ..made }))
+        io
     }
 
     /// A function that reads one element of an operand, or four neighbours.
@@ -243,8 +255,14 @@ impl Lowering<'_> {
     }
 }
 
+/// A product and its sizes, for the report.
+pub(super) fn named(id: NodeId, spec: &MatmulSpec) -> String {
+    let (n, k, m) = (spec.n, spec.k, spec.m);
+    format!("matmul #{} [{n}, {k}] x [{k}, {m}]", id.0)
+}
+
 /// Indices of the results that one call stores, in terms of the function's arguments.
-fn result_index(out: &mut Emitter<'_>, shape: &[usize], vector: bool) -> Vec<Vec<Affine>> {
+pub(super) fn result_index(out: &mut Emitter<'_>, shape: &[usize], vector: bool) -> Vec<Vec<Affine>> {
     let i = out.symbol("i", shape[0], 0);
     if !vector {
         let j = out.symbol("j", shape[1], 0);
