@@ -46,12 +46,12 @@ fn every_constant_of_an_operation_is_printed() {
         (Var::concat(&[x, x], 1).unwrap_or(x), "concat(%0, %0, axis=1)  f32[2, 6]"),
         (x.stencil(&taps, Boundary::Zero), "stencil(%0, 0.5 at [1] + -0.5 at [-1], zero)  f32[2, 3]"),
         (x.gather(i), "gather(%0, %1)  f32[2, 3]"),
-        (x.sum(0).apportion(5, g.constant(0.5)), "apportion(%9, %10)  u32[5]"),
+        (x.sum(0).apportion(5, g.constant(0.5)), "apportion(%10, %11)  u32[5]"),
         (x.scatter_add(i, 4), "scatter_add(%0, %1)  f32[4, 3]"),
         (x.le(x), "le(%0, %0)  bool[2, 3]"),
         (x.cast(DType::U32), "cast(%0)  u32[2, 3]"),
         (g.iota(1, [1, 2]), "iota(axis=1)  u32[1, 2]"),
-        (g.key("k").normal_exact([]), "normal_exact(%14)  f32"),
+        (g.key("k").normal_exact([]), "normal_exact(%17)  f32"),
         (g.step(), "step()  u32"),
     ];
     for (var, want) in cases {
