@@ -4,10 +4,10 @@
 //!           by the ODE with the exact trace; fields, densities and likelihoods of mixtures in closed form.
 //! Run:      cargo run --release --example interpolant_checkerboard
 //!           cargo run --release --example interpolant_checkerboard -- --config assets/presets/interpolant_checkerboard/mixture_1d.ron
-//! Prints:   PRINTS
+//! Prints:   NLL 3.8257 +- 0.0065 nats, entropy 3.4657, KL 0.3599 +- 0.0065; 83.0 % of samples inside
 //! Writes:   out/interpolant_checkerboard: metrics.json, history.csv, samples.png, density.png, losses.png (learned fields),
 //!           fields.csv (known fields at the preset's points)
-//! Source:   arXiv:2303.08797, section 7 and appendix A; without noise arXiv:2209.15571
+//! Source:   arXiv:2303.08797, its two-dimensional experiments and appendix A; without noise arXiv:2209.15571
 
 mod flow;
 mod learn;
@@ -27,7 +27,10 @@ use problem::Problem;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    match run(&Args::from_env("interpolant_checkerboard", "Carry one density into another by a learned or known velocity")) {
+    match run(&Args::from_env(
+        "interpolant_checkerboard",
+        "Carry one density into another by a learned or known velocity",
+    )) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");

@@ -73,9 +73,7 @@ fn exact_losses(
 fn entropy(source: &Source, key: RngKey) -> Result<Estimate> {
     Ok(match source {
         Source::Checkerboard => Estimate { value: 32f64.ln(), se: 0.0 },
-        Source::Normal(d) => {
-            Estimate { value: 0.5 * *d as f64 * (1.0 + std::f64::consts::TAU.ln()), se: 0.0 }
-        }
+        Source::Normal(d) => Estimate { value: 0.5 * *d as f64 * (1.0 + std::f64::consts::TAU.ln()), se: 0.0 },
         Source::Mixture(mixture) if mixture.d() == 1 => Estimate { value: mixture.entropy()?, se: 0.0 },
         Source::Mixture(mixture) => mixture.entropy_sampled(200_000, key),
         Source::Rows { .. } => Estimate { value: f64::NAN, se: f64::INFINITY },
@@ -83,13 +81,7 @@ fn entropy(source: &Source, key: RngKey) -> Result<Estimate> {
 }
 
 /// Cross-entropy of fresh points of the target with the model, and what is left of it above their own density.
-pub fn likelihoods(
-    gpu: &Gpu,
-    run: &mut Run,
-    problem: &Problem,
-    likelihood: &Likelihood,
-    key: RngKey,
-) -> Result<()> {
+pub fn likelihoods(gpu: &Gpu, run: &mut Run, problem: &Problem, likelihood: &Likelihood, key: RngKey) -> Result<()> {
     let target = problem.target.source()?;
     let x = target.draw(gpu, problem.held_out, key)?.read::<f32>()?.wait()?;
     let model = likelihood.of(gpu, &x)?;
@@ -108,6 +100,9 @@ pub fn samples(run: &mut Run, problem: &Problem, samples: &Samples) -> Result<()
     let Some((_, last)) = samples.frames.last() else { return Ok(()) };
     let (target, n) = (problem.target.source()?, last.len() / samples.d);
     run.metrics.set("samples_per_s", n as f64 / samples.seconds);
+    if problem.learned.is_none() {
+        moments(run, samples)?;
+    }
     if target == Source::Checkerboard {
         let inside = |row: &[f32]| target.log_density(&wide(row)).is_some_and(f64::is_finite);
         let hits = last.chunks_exact(2).filter(|row| inside(row)).count();
@@ -120,6 +115,18 @@ pub fn samples(run: &mut Run, problem: &Problem, samples: &Samples) -> Result<()
     }
     run.metrics.set("ks_max", most).set("ks_1_percent", 1.63 / (n as f64).sqrt());
     run.metrics.set("w2", w2(path.end(), last)?);
+    Ok(())
+}
+
+/// What the history says where nothing is learned: mean and variance of the first coordinate at each look.
+fn moments(run: &Run, samples: &Samples) -> Result<()> {
+    let mut history = run.history(&["t", "mean", "variance"])?;
+    for (k, (t, x)) in samples.frames.iter().enumerate() {
+        let first: Vec<_> = x.iter().step_by(samples.d).map(|&v| f64::from(v)).collect();
+        let centre = mean(&first).value;
+        let spread: Vec<_> = first.iter().map(|v| (v - centre).powi(2)).collect();
+        history.append(k as u64, &[*t, centre, mean(&spread).value])?;
+    }
     Ok(())
 }
 

@@ -32,7 +32,7 @@ pub fn write(gpu: &Gpu, run: &Run, problem: &Problem, likelihood: &Likelihood, s
         least.map_or(plot.clone(), |least| plot.exact(least))
     };
     let plots: Vec<_> = [Some(known.motion), known.noise].into_iter().flatten().map(plot).collect();
-    write_figure(run.path("losses.png"), 2, &plots)
+    write_figure(run.path("losses.png"), plots.len().max(1), &plots)
 }
 
 fn component(x: &[f32], d: usize, i: usize) -> Vec<f64> {
@@ -64,13 +64,7 @@ fn tracks(samples: &Samples, across: impl Fn(f64, &[f32]) -> f64, up: usize) -> 
     (x, y)
 }
 
-fn in_one_dimension(
-    gpu: &Gpu,
-    run: &Run,
-    problem: &Problem,
-    likelihood: &Likelihood,
-    samples: &Samples,
-) -> Result<()> {
+fn in_one_dimension(gpu: &Gpu, run: &Run, problem: &Problem, likelihood: &Likelihood, samples: &Samples) -> Result<()> {
     let (low, high) = reach(samples.frames.iter().flat_map(|(_, x)| x));
     let grid: Vec<_> = (0..=400).map(|k| low + (high - low) * f64::from(k) / 400.0).collect();
     let exact = problem.exact()?;
@@ -103,11 +97,12 @@ fn in_the_plane(gpu: &Gpu, run: &Run, problem: &Problem, likelihood: &Likelihood
     let axes = |title: String| Plot::new(title).x("x1").y("x2").x_range(left, right).y_range(low, high);
     let frame = |(t, x): &(f64, Vec<f32>)| {
         let (x, y) = (component(x, d, 0), component(x, d, 1));
-        axes(format!("Samples at t = {t:.2}")).cloud("density", &x, &y, CELLS, (left, low), (right, high))
+        axes(format!("Samples at t = {t:.2}")).cloud("density", &x, &y, CELLS / 2, (left, low), (right, high))
     };
     let mut plots: Vec<_> = samples.frames.iter().map(frame).collect();
     let (x, y) = tracks(samples, |_, row| f64::from(row[0]), 1);
-    let ends = |k: Option<&(f64, Vec<f32>)>| k.map(|(_, x)| (component(x, d, 0), component(x, d, 1))).unwrap_or_default();
+    let ends =
+        |k: Option<&(f64, Vec<f32>)>| k.map(|(_, x)| (component(x, d, 0), component(x, d, 1))).unwrap_or_default();
     let (first, last) = (ends(samples.tracks.first()), ends(samples.tracks.last()));
     let paths = axes("Trajectories".into()).line("path", &x, &y).points("start", &first.0, &first.1);
     plots.push(paths.points("end", &last.0, &last.1));
@@ -116,14 +111,14 @@ fn in_the_plane(gpu: &Gpu, run: &Run, problem: &Problem, likelihood: &Likelihood
         return Ok(());
     }
     let side = |from: f64, to: f64, k: usize| from + (to - from) * (k as f64 + 0.5) / CELLS as f64;
-    let cells: Vec<_> = (0..CELLS * CELLS).map(|at| (side(left, right, at % CELLS), side(low, high, at / CELLS))).collect();
+    let cells: Vec<_> =
+        (0..CELLS * CELLS).map(|at| (side(left, right, at % CELLS), side(low, high, at / CELLS))).collect();
     let narrow: Vec<_> = cells.iter().flat_map(|&(x, y)| [x as f32, y as f32]).collect();
     let model: Vec<_> = likelihood.of(gpu, &narrow)?.into_iter().map(f64::exp).collect();
     let target = problem.target.source()?;
     let truth = cells.iter().map(|&(x, y)| target.log_density(&[x, y]).unwrap_or(f64::NAN).exp());
-    let heat = |title: &str, values: &[f64]| {
-        axes(title.into()).heat("density", values, CELLS, (left, low), (right, high))
-    };
+    let heat =
+        |title: &str, values: &[f64]| axes(title.into()).heat("density", values, CELLS, (left, low), (right, high));
     let both = [heat("Density by the ODE", &model), heat("Target", &truth.collect::<Vec<_>>())];
     write_figure(run.path("density.png"), 2, &both)
 }

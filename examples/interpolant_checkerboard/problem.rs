@@ -2,7 +2,8 @@
 
 use ergodic::dynamics::{ode, sde};
 use ergodic::methods::interpolant::{
-    Ends, Epsilon, Field, FieldNet, FitConfig, GaussianMixture, Interpolant, Known, MixturePath, MixtureSpec, Schedule, Source,
+    Ends, Epsilon, Field, FieldNet, FitConfig, GaussianMixture, Interpolant, Known, MixturePath, MixtureSpec, Schedule,
+    Source,
 };
 use ergodic::nn::Activation;
 use ergodic::{Error, Result};

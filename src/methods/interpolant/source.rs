@@ -135,8 +135,10 @@ fn checkerboard<'g>(g: &'g Graph, key: Key<'g>, n: usize) -> Var<'g> {
     let (across, up) = (key.uniform([n, 1]) * CELLS, key.fold_in(1).uniform([n, 1]) * (CELLS / 2.0));
     let column = across.floor();
     let odd = column - (column * 0.5).floor() * 2.0;
-    // Cells of one colour alternate: the k-th of a column lies 2 k cells up, one more where the column is odd.
-    let height = up + up.floor() + odd;
+    // Cells of one colour alternate: the k-th of a column lies 2 k cells up, one more where the column is odd. The sum must
+    // not round up into the next cell: 4 - 2^-22 is an f32.
+    let place = (up - up.floor()).min(1.0 - 0.25f64.powi(11));
+    let height = up.floor() * 2.0 + odd + place;
     let corner = g.constant(-HALF);
     Var::concat(&[across * side + corner, height * side + corner], 1).unwrap_or(across)
 }

@@ -130,10 +130,16 @@ impl FitConfig {
             return refuse("learning_rate", format!("{} to {}", rates[0], rates[1]), "finite and not negative");
         }
         if !(moment(self.adam.beta1) && moment(self.adam.beta2) && self.adam.beta2 > 0.0 && self.adam.eps > 0.0) {
-            return refuse("adam", format!("{:?}", self.adam), "of moments in [0, 1), the second above 0, and eps above 0");
+            return refuse(
+                "adam",
+                format!("{:?}", self.adam),
+                "of moments in [0, 1), the second above 0, and eps above 0",
+            );
         }
         match self.clip_norm {
-            Some(norm) if !(norm.is_finite() && norm > 0.0) => refuse("clip_norm", norm.to_string(), "finite and above 0"),
+            Some(norm) if !(norm.is_finite() && norm > 0.0) => {
+                refuse("clip_norm", norm.to_string(), "finite and above 0")
+            }
             _ => Ok(()),
         }
     }
