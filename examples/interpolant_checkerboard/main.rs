@@ -45,8 +45,10 @@ pub fn run(args: &Args) -> Result<()> {
     let problem: &Problem = &preset;
     problem.check(&|field, ok, why| preset.check(field, ok, why))?;
     let gpu = Gpu::headless(args.gpu_options()?)?;
-    Tensor::check_fits(&gpu, "samples", &[problem.samples, problem.target.source()?.d()])?;
-    Tensor::check_fits(&gpu, "loss_draws", &[problem.loss_draws, problem.target.source()?.d()])?;
+    let d = problem.target.source()?.d();
+    for (name, n) in problem.counts() {
+        Tensor::check_fits(&gpu, name, &[n, d])?;
+    }
     let (mut run, key) = (Run::start(args, &preset)?, RngKey::new(problem.seed));
     let mut trainers = vec![];
     if let Some(learned) = &problem.learned {

@@ -146,8 +146,7 @@ impl Density {
 impl Problem {
     /// Tells `refuse` whether each field makes sense.
     pub fn check(&self, refuse: Refuse<'_>) -> Result<()> {
-        let counts = [("samples", self.samples), ("held_out", self.held_out), ("loss_draws", self.loss_draws)];
-        for (field, n) in counts {
+        for (field, n) in self.counts() {
             refuse(field, n >= 2, &format!("is {n}, but must be at least 2, for an error bar"))?;
         }
         let end = at(refuse, "target", self.target.source())?;
@@ -191,6 +190,11 @@ impl Problem {
         refuse("sde.steps", self.sde.steps > 0, "is 0, but must be at least 1")?;
         let (known, span) = (self.known(), self.span());
         at(refuse, "epsilon", self.epsilon.check(&self.schedule, &known, span))
+    }
+
+    /// How many points it asks for, by the names of the fields.
+    pub fn counts(&self) -> [(&'static str, usize); 3] {
+        [("samples", self.samples), ("held_out", self.held_out), ("loss_draws", self.loss_draws)]
     }
 
     /// Which fields there are.
