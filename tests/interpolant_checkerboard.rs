@@ -229,3 +229,16 @@ fn two_learned_fields_drive_a_diffusion_between_two_mixtures() {
         assert!(excess > se.map(|se| -4.0 * se), "{field}: {excess:?}: no field is below the least loss");
     }
 }
+
+#[test]
+fn the_papers_preset_runs_with_a_small_network() {
+    let out = folder("paper");
+    start("paper", &out, &[&TINY[..], &["sde.steps=20"]].concat(), &[]).expect("a run");
+    let found = metrics(&out);
+    for name in ["loss_b", "loss_eta", "nll", "nll_se", "kl", "inside", "samples_per_s"] {
+        assert!(found.get(name).is_some_and(f64::is_finite), "{name}");
+    }
+    assert!(found.get("kl") > Some(-4.0 * found.get("kl_se").expect("an error")), "below the target's entropy");
+    let history = table::read(out.join("history.csv")).expect("a history");
+    assert_eq!(history.column("loss_eta_se").expect("a column").len(), 4);
+}
