@@ -13,7 +13,7 @@ use std::time::Instant;
 
 /// A field of a graph, with the parameters that it reads.
 pub enum Part {
-    Exact(MixturePath),
+    Exact(Box<MixturePath>),
     Net(FieldNet),
 }
 

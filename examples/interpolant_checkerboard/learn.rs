@@ -3,7 +3,7 @@
 use super::problem::{Learned, Problem};
 use ergodic::Result;
 use ergodic::gpu::Gpu;
-use ergodic::methods::interpolant::{Field, FieldTrainer};
+use ergodic::methods::interpolant::{Field, FieldTrainer, State};
 use ergodic::random::RngKey;
 use ergodic::report::{Checkpoint, Progress, Run};
 use std::time::{Duration, Instant};
@@ -29,8 +29,8 @@ pub fn trainers(gpu: &Gpu, problem: &Problem, learned: &Learned, key: RngKey) ->
 fn remember(mut checkpoint: Checkpoint, trainer: &FieldTrainer) -> Result<Checkpoint> {
     let prefix = name(trainer.field());
     checkpoint = checkpoint.text(&format!("{prefix}.plan"), format!("{:016x}", trainer.plan_hash()));
-    for (state, shape, values) in trainer.state()? {
-        checkpoint = checkpoint.array(&format!("{prefix}/{state}"), &shape, &values)?;
+    for State { name, shape, values } in trainer.state()? {
+        checkpoint = checkpoint.array(&format!("{prefix}/{name}"), &shape, &values)?;
     }
     Ok(checkpoint)
 }
@@ -38,9 +38,9 @@ fn remember(mut checkpoint: Checkpoint, trainer: &FieldTrainer) -> Result<Checkp
 fn recall(checkpoint: &Checkpoint, trainer: &mut FieldTrainer) -> Result<()> {
     let prefix = name(trainer.field());
     checkpoint.expect(&format!("{prefix}.plan"), &format!("{:016x}", trainer.plan_hash()))?;
-    let read = |(state, shape): (String, Vec<usize>)| {
-        let values = checkpoint.get::<f32>(&format!("{prefix}/{state}"), &shape)?;
-        Ok((state, shape, values))
+    let read = |(name, shape): (String, Vec<usize>)| {
+        let values = checkpoint.get(&format!("{prefix}/{name}"), &shape)?;
+        Ok(State { name, shape, values })
     };
     let states = trainer.state_shapes().into_iter().map(read).collect::<Result<Vec<_>>>()?;
     trainer.restore(checkpoint.step(), &states)

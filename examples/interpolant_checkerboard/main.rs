@@ -78,7 +78,7 @@ fn parts(gpu: &Gpu, problem: &Problem, trainers: &[FieldTrainer]) -> Result<Vec<
         let Some(path) = problem.exact()? else { return Ok(vec![]) };
         let theta = path.parameters()?;
         let theta = Tensor::from_slice(gpu, "path", &[theta.len()], &theta)?;
-        return Ok(vec![(Part::Exact(path), "path", theta)]);
+        return Ok(vec![(Part::Exact(Box::new(path)), "path", theta)]);
     };
     let part = |(trainer, name)| {
         let trainer: &FieldTrainer = trainer;

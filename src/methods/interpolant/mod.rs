@@ -49,4 +49,4 @@ pub use path::{MixturePath, PointFields};
 pub use process::Interpolant;
 pub use schedule::{Coefficients, Ends, Fourier, Gamma, Schedule};
 pub use source::Source;
-pub use trainer::{FieldNet, FieldTrainer, FitConfig};
+pub use trainer::{FieldNet, FieldTrainer, FitConfig, State};

@@ -114,7 +114,7 @@ impl FitConfig {
     /// moments outside [0, 1).
     pub fn check(&self) -> Result<()> {
         let refuse = |what, got: String, want| Err(Error::Invalid { what, got, want });
-        let count = |n: u64| n >= 1 && n < 1 << 24;
+        let count = |n: u64| (1..1 << 24).contains(&n);
         let rates = [self.learning_rate.from, self.learning_rate.to.unwrap_or(0.0)];
         let moment = |beta: f64| (0.0..1.0).contains(&beta);
         if !count(self.batch as u64) {
@@ -143,6 +143,17 @@ impl FitConfig {
             _ => Ok(()),
         }
     }
+}
+
+/// One named array of what a run must remember; all of them together are a checkpoint.
+#[derive(Clone, Debug, PartialEq)]
+pub struct State {
+    /// Its name in the plan of a step.
+    pub name: String,
+    /// Its shape.
+    pub shape: Vec<usize>,
+    /// Its numbers, bit for bit.
+    pub values: Vec<f32>,
 }
 
 /// A field in training: the plan of a step, its states, and what they say.
@@ -287,15 +298,15 @@ impl FieldTrainer {
         self.session.plan().hash()
     }
 
-    /// Everything that a run must remember beside [`step`](Self::step): names, shapes, values.
+    /// Everything that a run must remember beside [`step`](Self::step).
     ///
     /// # Errors
     /// As [`loss`](Self::loss): what is not finite is not to be remembered.
-    pub fn state(&self) -> Result<Vec<(String, Vec<usize>, Vec<f32>)>> {
+    pub fn state(&self) -> Result<Vec<State>> {
         self.check()?;
         let read = |(name, shape): (String, Vec<usize>)| {
             let values = self.session.read::<f32>(&name)?.wait()?;
-            Ok((name, shape, values))
+            Ok(State { name, shape, values })
         };
         self.state_shapes().into_iter().map(read).collect()
     }
@@ -310,14 +321,14 @@ impl FieldTrainer {
     ///
     /// # Errors
     /// [`Error::Shape`] if a state is missing or of another shape.
-    pub fn restore(&mut self, step: u64, states: &[(String, Vec<usize>, Vec<f32>)]) -> Result<()> {
+    pub fn restore(&mut self, step: u64, states: &[State]) -> Result<()> {
         for (name, shape) in self.state_shapes() {
-            let Some((.., values)) = states.iter().find(|s| (&s.0, &s.1) == (&name, &shape)) else {
-                let got = states.iter().map(|s| format!("{} {:?}", s.0, s.1)).collect::<Vec<_>>().join(", ");
+            let Some(state) = states.iter().find(|s| s.name == name && s.shape == shape) else {
+                let got = states.iter().map(|s| format!("{} {:?}", s.name, s.shape)).collect::<Vec<_>>().join(", ");
                 let want = format!("{name} {shape:?}");
                 return Err(Error::Shape { op: "FieldTrainer::restore", got, want, at: None });
             };
-            self.session.tensor(&name)?.write(values)?;
+            self.session.tensor(&name)?.write(&state.values)?;
         }
         self.session.set_step(step);
         self.anchor.set(&self.session)
