@@ -177,7 +177,7 @@ pub fn largest_rate(at: impl Fn(f64) -> Coefficients<f64>, epsilon: f64) -> f64 
     (0..=1000).map(rate).fold(0.0, f64::max)
 }
 
-fn mean(values: &[f64]) -> Estimate {
+pub(super) fn mean(values: &[f64]) -> Estimate {
     let n = values.len() as f64;
     let value = values.iter().sum::<f64>() / n;
     let spread = values.iter().map(|v| (v - value).powi(2)).sum::<f64>() / (n - 1.0).max(1.0);

@@ -16,7 +16,8 @@
 //! (densities, draws, entropies), [`MixturePath`] (fields in f64), [`Fields`] (the same as graphs), [`loss`] and [`Draws`]
 //! (what a model of a field is trained on), [`Known`] and [`Epsilon`] (fields from each other, and the noise that they
 //! allow), [`PathForm`] (likelihoods by paths), [`Excess`] (bounds from losses), [`GaussianBridge`] (the path of least cost
-//! between Gaussians), [`optimal_pairs`] (which rows of two batches belong together).
+//! between Gaussians), [`optimal_pairs`] (which rows of two batches belong together), [`Source`] and [`Interpolant`] (ends that
+//! are drawn on the device), [`FieldNet`] and [`FieldTrainer`] (fields that are learned).
 //!
 //! Source: arXiv:2303.08797; without noise arXiv:2209.15571.
 
@@ -29,9 +30,12 @@ mod likelihood;
 mod linalg;
 mod losses;
 mod path;
+mod process;
 mod real;
 pub mod schedule;
+mod source;
 mod stacked;
+mod trainer;
 mod triangle;
 
 pub use bridge::GaussianBridge;
@@ -42,4 +46,7 @@ pub use gaussian::{Covariances, GaussianMixture, MixtureSpec};
 pub use likelihood::{Excess, PathForm, bits_per_dimension, cross_entropy, largest_rate};
 pub use losses::{Draws, Field, Pairing, drift_loss, energy_loss, implicit_score_loss, loss};
 pub use path::{MixturePath, PointFields};
+pub use process::Interpolant;
 pub use schedule::{Coefficients, Ends, Fourier, Gamma, Schedule};
+pub use source::Source;
+pub use trainer::{FieldNet, FieldTrainer, FitConfig, State};
