@@ -102,7 +102,8 @@ fn what_the_tuner_finds_is_used_and_nothing_else_changes() {
     let mut tuner = Tuner::new(&gpu);
     let trials = tuner.warm(&outputs, &bindings, &CompileOptions::default()).unwrap();
     assert_eq!(a.read::<f32>().unwrap().wait().unwrap(), first, "the state is put back");
-    assert!(trials.len() >= 4 && trials.iter().all(|t| !matches!(t.outcome, Outcome::Wrong(_))), "{trials:?}");
+    // Without subgroups each of the two products has one other tile.
+    assert!(trials.len() >= 2 && trials.iter().all(|t| !matches!(t.outcome, Outcome::Wrong(_))), "{trials:?}");
     assert!(tuner.warm(&outputs, &bindings, &CompileOptions::default()).unwrap().is_empty(), "nothing is tried twice");
     gpu.set_tunings(tuner.tunings().clone());
     let (plan, _) = run(&gpu, &outputs, bindings, 1);
