@@ -119,10 +119,7 @@ fn like_states(session: &Session) -> Result<Vec<(String, Tensor)>> {
 fn copy_all(session: &Session, pairs: &[(&Tensor, &Tensor)]) -> Result<()> {
     let mut encoder = session.gpu().encoder("anchor");
     for (from, to) in pairs {
-        let ((source, range), (target, place)) = (from.as_wgpu(), to.as_wgpu());
-        encoder.copy_buffer_to_buffer(source, range.start, target, place.start, from.padded_bytes());
-        from.keep_for(&encoder);
-        to.keep_for(&encoder);
+        from.copy_in(&mut encoder, to);
     }
     session.gpu().submit(encoder).map(drop)
 }

@@ -233,6 +233,14 @@ impl Tensor {
         encoder.on_submitted_work_done(move || drop(kept));
     }
 
+    /// Records a copy into another tensor of as many bytes, and keeps both until it has run.
+    pub(crate) fn copy_in(&self, encoder: &mut wgpu::CommandEncoder, to: &Tensor) {
+        let ((source, range), (target, place)) = (self.as_wgpu(), to.as_wgpu());
+        encoder.copy_buffer_to_buffer(source, range.start, target, place.start, self.padded_bytes());
+        self.keep_for(encoder);
+        to.keep_for(encoder);
+    }
+
     /// Name, for messages and debuggers.
     pub fn label(&self) -> &str {
         &self.0.label

@@ -28,10 +28,7 @@ impl Snapshot {
 fn copy(gpu: &Gpu, from: &[Tensor], to: &[Tensor]) -> Result<()> {
     let mut encoder = gpu.encoder("snapshot");
     for (from, to) in from.iter().zip(to) {
-        let ((source, range), (target, place)) = (from.as_wgpu(), to.as_wgpu());
-        encoder.copy_buffer_to_buffer(source, range.start, target, place.start, from.padded_bytes());
-        from.keep_for(&encoder);
-        to.keep_for(&encoder);
+        from.copy_in(&mut encoder, to);
     }
     gpu.submit(encoder)?;
     gpu.wait()

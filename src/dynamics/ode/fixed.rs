@@ -248,10 +248,7 @@ pub(in crate::dynamics) fn copy(from: &Tensor, gpu: &Gpu) -> Result<Tensor> {
     from.check_on(gpu, "solver")?;
     let to = Tensor::uninit(gpu, "points", from.shape(), from.dtype())?;
     let mut encoder = gpu.encoder("copy");
-    let ((source, range), (target, place)) = (from.as_wgpu(), to.as_wgpu());
-    encoder.copy_buffer_to_buffer(source, range.start, target, place.start, from.padded_bytes());
-    from.keep_for(&encoder);
-    to.keep_for(&encoder);
+    from.copy_in(&mut encoder, &to);
     gpu.submit(encoder)?;
     Ok(to)
 }
