@@ -11,7 +11,6 @@ use super::stencils::{Passes, Search, Stencils};
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Pipeline};
 use crate::graph::{DType, Node, NodeId, Op, Var};
-use crate::kernels::matmul::Variant;
 use std::collections::{BTreeSet, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
@@ -192,11 +191,10 @@ pub(super) fn kernels(
     let tiles = Tiles::choose(nodes, order, choices);
     let ids: Vec<_> = outputs.iter().map(|(_, id)| *id).collect();
     let input = |name: &str| order.iter().find(|id| is_input(&nodes[id.index()], name)).copied();
-    let split_k = |id: NodeId| tiles.get(id).map_or(1, |spec| spec.split_k);
     // Software adapters compile on the cores that should compute, and most tiles write their epilogue out for every sum: 4
     // flops are a bias and a residual. A resident tile has it once, in its loop over columns.
-    let epilogue_flops = |id: NodeId| match tiles.get(id).map(|spec| spec.variant) {
-        Some(Variant::Resident { .. }) => 64.0,
+    let epilogue_flops = |id: NodeId| match tiles.is_resident(id) {
+        true => 64.0,
         _ if caps.is_software() => 4.0,
         _ => 64.0,
     };
@@ -204,10 +202,9 @@ pub(super) fn kernels(
     // The arena and the fault word take two bindings of a kernel.
     let max_tensors = (caps.storage_bindings() as usize).saturating_sub(2);
     let search = Search { nodes, order, outputs: &ids, states: &states, max_tensors };
-    let resident = |id: NodeId| tiles.get(id).is_some_and(|spec| matches!(spec.variant, Variant::Resident { .. }));
     let products = RowProducts::choose(nodes, order, caps, options.products);
     let passes = Passes::choose(&search, caps, options.stencils);
-    let row_sums = RowSums::choose(&search, &products, &passes, &resident);
+    let row_sums = RowSums::choose(&search, &products, &passes, &tiles);
     let windowed: BTreeSet<_> = windowed(nodes, order, caps).union(&row_sums.tables).copied().collect();
     let part = Partitioner {
         nodes,
@@ -216,9 +213,7 @@ pub(super) fn kernels(
         states: &states,
         max_tensors,
         epilogue_flops: &epilogue_flops,
-        split_k: &split_k,
         tiles: &tiles,
-        resident: &resident,
         row_sums: &row_sums,
         products: &products,
         passes: &passes,

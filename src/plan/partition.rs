@@ -66,12 +66,8 @@ pub(super) struct Partitioner<'a> {
     /// Most flops an element for which a node may join the epilogue of this tiled product. What is written out for every
     /// element of a register tile costs seconds of compilation if it is dear; it gets a kernel of its own then.
     pub epilogue_flops: &'a dyn Fn(NodeId) -> f64,
-    /// Parts into which the tiled product of a node is split along its inner axis; 1 is no split.
-    pub split_k: &'a dyn Fn(NodeId) -> usize,
     /// Tiles of all tiled products.
     pub tiles: &'a Tiles,
-    /// Whether the tile of a product holds whole rows of its first operand and reads each element once.
-    pub resident: &'a dyn Fn(NodeId) -> bool,
     /// Products that rows compute themselves.
     pub products: &'a RowProducts,
     /// Sums along the rows of a product, made by its kernel.
@@ -108,7 +104,7 @@ impl Partitioner<'_> {
         match how(self.nodes, id) {
             How::MatMul if self.products.contains(id) || self.row_sums.contains(id) => How::Inline,
             How::Parts(_) if self.products.is_sum_of_row(id) => How::Loop,
-            How::MatMul => match (self.split_k)(id) {
+            How::MatMul => match self.tiles.split_k(id) {
                 0 | 1 => How::MatMul,
                 parts => How::Parts(parts),
             },

@@ -18,7 +18,7 @@ impl Partitioner<'_> {
     /// What must be stored for this product to compute its first operand itself; `None` if it should not.
     pub fn prologue(&self, product: NodeId, cut: &Cuts) -> Option<BTreeSet<NodeId>> {
         let operand = self.nodes[product.index()].args[0];
-        if !(self.resident)(product) || self.products.contains(product) {
+        if !self.tiles.is_resident(product) || self.products.contains(product) {
             return None;
         }
         let whole = self.nodes[operand.index()].shape.numel();

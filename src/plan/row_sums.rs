@@ -5,6 +5,7 @@
 //! is stored instead of all its columns. `sum of J * W'`, the trace of a network's Jacobian, is such a sum.
 
 use super::classify::{How, flops, how, is_elementwise};
+use super::lower::Tiles;
 use super::products::RowProducts;
 use super::stencils::{Passes, Search};
 use crate::graph::{DType, NodeId, Op, Shape};
@@ -36,17 +37,12 @@ pub(super) struct RowSums {
 }
 
 impl RowSums {
-    pub fn choose(
-        search: &Search<'_>,
-        products: &RowProducts,
-        passes: &Passes,
-        resident: &dyn Fn(NodeId) -> bool,
-    ) -> Self {
+    pub fn choose(search: &Search<'_>, products: &RowProducts, passes: &Passes, tiles: &Tiles) -> Self {
         let mut users: HashMap<NodeId, Vec<NodeId>> = HashMap::new();
         for &id in search.order {
             search.nodes[id.index()].args.iter().for_each(|&arg| users.entry(arg).or_default().push(id));
         }
-        let find = Find { search, products, passes, resident, users };
+        let find = Find { search, products, passes, tiles, users };
         let mut all = RowSums::default();
         for &id in search.order {
             if let Some(sum) = find.sum(id) {
@@ -75,7 +71,7 @@ struct Find<'a> {
     search: &'a Search<'a>,
     products: &'a RowProducts,
     passes: &'a Passes,
-    resident: &'a dyn Fn(NodeId) -> bool,
+    tiles: &'a Tiles,
     users: HashMap<NodeId, Vec<NodeId>>,
 }
 
@@ -101,7 +97,7 @@ impl Find<'_> {
     }
 
     fn is_product(&self, id: NodeId) -> bool {
-        how(self.search.nodes, id) == How::MatMul && (self.resident)(id)
+        how(self.search.nodes, id) == How::MatMul && self.tiles.is_resident(id)
     }
 
     /// Flops an element; what many elements share is stored before.

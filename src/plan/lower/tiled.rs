@@ -5,7 +5,7 @@ use super::kernel::Frame;
 use super::{About, Dispatch, Location, Lowering, STEP, Sources};
 use crate::error::Result;
 use crate::graph::{DType, Node, NodeId, Op};
-use crate::kernels::matmul::{Layout, MatmulSpec};
+use crate::kernels::matmul::{Layout, MatmulSpec, Variant};
 use crate::plan::choices::{Choices, Knob};
 use crate::plan::classify::{How, how};
 use crate::plan::emit::{Affine, Emitter, Val, flatten};
@@ -54,14 +54,19 @@ impl Tiles {
         (all.get(knob.taken).copied().unwrap_or(rule), knob)
     }
 
+    /// Parts into which a product is split along its inner axis; 1 is no split.
+    pub fn split_k(&self, id: NodeId) -> usize {
+        self.0.get(&id).map_or(1, |(spec, _)| spec.split_k)
+    }
+
+    /// Whether the tile of a product holds whole rows of its first operand and reads each element once.
+    pub fn is_resident(&self, id: NodeId) -> bool {
+        self.0.get(&id).is_some_and(|(spec, _)| matches!(spec.variant, Variant::Resident { .. }))
+    }
+
     /// The tile of a product and what else could compute it; `None` for what is no tiled product.
     pub fn tile_and_knob(&self, id: NodeId) -> Option<(MatmulSpec, Knob)> {
         self.0.get(&id).cloned()
-    }
-
-    /// The tile of a product.
-    pub fn get(&self, id: NodeId) -> Option<MatmulSpec> {
-        self.0.get(&id).map(|(spec, _)| *spec)
     }
 }
 
