@@ -6,16 +6,21 @@
 //   STAGE 3 makes running sums of totals, and the range of offsets for which all places are taken, one invocation
 //   STAGE 4 writes the running sums of quotas: their integer parts, and their fractions if offsets differ between places
 //   and shaders/apportion_owners.wgsl walks along sums and places.
-// One invocation a chunk of CHUNK_BLOCKS blocks of BLOCK weights.
+// One invocation a chunk of CHUNK_BLOCKS blocks of BLOCK weights. Where a barrier is cheap, a team of invocations does what else
+//   falls to one: sums of quotas are exact in any order, sums of weights are cut off by far less than their bound.
 // Spliced in: weight_bits(q) reads four weights, offset(j) reads u_j,
 //   table_load(i) and table_store(i, x) move vectors of the table: 0 ratio, 1 offsets, then chunks, high and low words of sums.
-// No barrier, no atomic. Derivation and host side: kernels/apportion.rs; f64 meaning: graph/eval/apportion.rs.
+// No atomic; barriers for teams only. Derivation and host side: kernels/apportion.rs; f64 meaning: graph/eval/apportion.rs.
 const N: u32 = #N#u;
 const PLACES: u32 = #PLACES#u;
 const CHUNKS: u32 = #CHUNKS#u;
 const CHUNK_BLOCKS: u32 = #CHUNK_BLOCKS#u;
 const BLOCK: u32 = #BLOCK#u;
 const COUNT: u32 = #COUNT#u;
+const WORKGROUP: u32 = #WORKGROUP#u;
+// Invocations that share the work of one, and chunks of each.
+const STRIDE: u32 = #STRIDE#u;
+const SHARE: u32 = (CHUNKS + STRIDE - 1u) / STRIDE;
 const QUADS: u32 = (N + 3u) / 4u;
 const HIGH: u32 = 2u + CHUNKS;
 const LOW: u32 = HIGH + QUADS;
@@ -105,14 +110,27 @@ fn fixed(u: f32, range: vec4<u32>) -> u32 {
 }
 #endif
 
-@compute @workgroup_size(64)
+#if SUMS
+// Both below 2^63, so the sum of them fits.
+fn join(s: vec3<u32>, t: vec3<u32>) -> vec3<u32> {
+    let scale = max(s.z + select(0u, 1u, s.y >= 0x40000000u), t.z + select(0u, 1u, t.y >= 0x40000000u));
+    return vec3<u32>(add(right(s.xy, scale - s.z), right(t.xy, scale - t.z)), scale);
+}
+#endif
+#if TEAM
+var<workgroup> team: array<vec3<u32>, WORKGROUP>;
+#endif
+
+@compute @workgroup_size(WORKGROUP)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
-    let place = flat_index(group, groups, local, 64u);
+    let place = flat_index(group, groups, local, WORKGROUP);
+#if !TEAM
     if (place >= COUNT) { return; }
+#endif
 #if STAGE == 0
     let end = min((place + 1u) * (CHUNK_BLOCKS * BLOCK / 4u), QUADS);
     var s = vec3<u32>(0u, 0u, 1u);
@@ -130,13 +148,17 @@ fn main(
 #endif
 #if STAGE == 1
     var s = vec3<u32>(0u, 0u, 1u);
-    for (var c = 0u; c < CHUNKS; c++) {
-        let t = table_load(2u + c);
-        // Both below 2^63, so the sum of them fits.
-        let scale = max(s.z + select(0u, 1u, s.y >= 0x40000000u), t.z + select(0u, 1u, t.y >= 0x40000000u));
-        s = vec3<u32>(add(right(s.xy, scale - s.z), right(t.xy, scale - t.z)), scale);
+    for (var c = local; c < CHUNKS; c += STRIDE) { s = join(s, table_load(2u + c).xyz); }
+#if TEAM
+    team[local] = s;
+    workgroupBarrier();
+    for (var half = WORKGROUP / 2u; half > 0u; half /= 2u) {
+        if (local < half) { team[local] = join(team[local], team[local + half]); }
+        workgroupBarrier();
     }
-    table_store(0u, ratio(s));
+    s = team[0];
+#endif
+    if (local == 0u) { table_store(0u, ratio(s)); }
 #endif
 #if STAGE == 2
     let ratio = table_load(0u);
@@ -149,15 +171,32 @@ fn main(
     table_store(2u + place, vec4<u32>(sum, 0u, 0u));
 #endif
 #if STAGE == 3
+    // Each invocation of a team has a stretch of chunks.
+    let begin = min(local * SHARE, CHUNKS);
+    let end = min(begin + SHARE, CHUNKS);
     var sum = vec2<u32>();
-    for (var c = 0u; c < CHUNKS; c++) {
+#if TEAM
+    for (var c = begin; c < end; c++) { sum = add(sum, table_load(2u + c).xy); }
+    team[local] = vec3<u32>(sum, 0u);
+    workgroupBarrier();
+    for (var by = 1u; by < WORKGROUP; by *= 2u) {
+        let before = team[local - min(by, local)].xy;
+        workgroupBarrier();
+        if (local >= by) { team[local] = vec3<u32>(add(team[local].xy, before), 0u); }
+        workgroupBarrier();
+    }
+    sum = select(vec2<u32>(), team[max(local, 1u) - 1u].xy, local > 0u);
+#endif
+    for (var c = begin; c < end; c++) {
         let total = table_load(2u + c).xy;
         table_store(2u + c, vec4<u32>(sum, 0u, 0u));
         sum = add(sum, total);
     }
     // The sum of all quotas is PLACES up to rounding: above it offsets must be, below it they must end.
     let over = sum.y >= PLACES;
-    table_store(1u, vec4<u32>(select(1u, sum.x + 1u, over), select(sum.x, 0xffffffffu, over), 0u, 0u));
+    if (local == STRIDE - 1u) {
+        table_store(1u, vec4<u32>(select(1u, sum.x + 1u, over), select(sum.x, 0xffffffffu, over), 0u, 0u));
+    }
 #endif
 #if STAGE == 4
     let ratio = table_load(0u);

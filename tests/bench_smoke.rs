@@ -53,6 +53,7 @@ fn a_timed_run_starts_again_from_the_start() {
     let seconds = suite::time(&mut *case, 5).unwrap();
     assert_eq!(seconds.len(), 5);
     assert!(seconds[0] > 0.0 && suite::median(&seconds) >= seconds[0]);
+    assert!(case.profile().unwrap().is_some_and(|profile| profile.seconds() > 0.0));
     assert_eq!(case.answer().unwrap(), first);
 }
 

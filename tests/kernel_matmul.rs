@@ -6,7 +6,7 @@ use common::gpus;
 use ergodic::Result;
 use ergodic::gpu::shader::{Defines, preprocess};
 use ergodic::gpu::{Binding, Caps, Gpu, KernelSource, Tensor};
-use ergodic::kernels::matmul::{Layout, MatmulSpec, Variant, reference, uniform_rows};
+use ergodic::kernels::matmul::{Layout, MatmulSpec, SharedTile, Variant, reference, uniform_rows};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -133,7 +133,8 @@ fn variants(caps: &Caps) -> Vec<Variant> {
     let mut all = vec![
         Variant::Register { lanes: 8, rows: 4, cols: 8 },
         Variant::Register { lanes: 64, rows: 8, cols: 4 },
-        Variant::Shared,
+        Variant::Shared(SharedTile { threads: [4, 4], sums: [4, 4], depth: 16 }),
+        Variant::Shared(SharedTile { threads: [4, 2], sums: [4, 8], depth: 8 }),
     ];
     all.extend(
         lanes

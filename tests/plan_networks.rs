@@ -24,9 +24,9 @@ fn ways() -> impl Iterator<Item = (String, Gpu, CompileOptions)> {
     })
 }
 
-/// Whether rows compute small networks themselves: where lanes can hand weights to each other, or where they must.
+/// Whether rows compute small networks themselves: where lanes can hand weights to each other, on GPUs, or where they must.
 fn in_rows(gpu: &Gpu, options: &CompileOptions) -> bool {
-    gpu.caps().subgroups.is_some() || options.products == Products::Rows
+    gpu.caps().subgroups.is_some() || !gpu.caps().is_software() || options.products == Products::Rows
 }
 
 /// A network on rows of `x`, its parameters scaled so that sums stay of order 1.

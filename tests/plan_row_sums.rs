@@ -8,7 +8,7 @@ use compare::assert_plan_close;
 use ergodic::autodiff::{Trace, divergence};
 use ergodic::gpu::Gpu;
 use ergodic::graph::{Graph, Var};
-use ergodic::kernels::matmul::{Layout, MatmulSpec, Variant};
+use ergodic::kernels::matmul::{Layout, MatmulSpec, SharedTile, Variant};
 use ergodic::nn::{Activation, Mlp};
 use ergodic::plan::{CompileOptions, Plan, Products};
 
@@ -169,7 +169,7 @@ fn only_tiles_that_hold_whole_rows_add_them_up() {
         Variant::Register { lanes: 8, rows: 2, cols: 8 },
         Variant::Subgroup { lanes: 8, rows: 2, cols: 8 },
         Variant::Resident { lanes: 8, rows: 2 },
-        Variant::Shared,
+        Variant::Shared(SharedTile::SMALLEST),
     ];
     for variant in variants {
         let (a, b) = (Layout::Rows, Layout::Rows);

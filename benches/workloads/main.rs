@@ -43,6 +43,9 @@ struct Args {
     /// First try out the ways to compute each kernel that this table does not know, and keep the fastest in it.
     #[arg(long)]
     tune: Option<PathBuf>,
+    /// Also print the time of each dispatch.
+    #[arg(long)]
+    profile: bool,
     /// What cargo bench adds.
     #[arg(long, hide = true)]
     bench: bool,
@@ -74,11 +77,14 @@ fn bench(args: &Args) -> Result<bool> {
     if args.peers.is_none() {
         eprintln!("bench: no --peers PYTHON, so only ours is measured");
     }
-    let machine = table::machine(&gpu, peers.as_ref().map(Peers::about), args.scale, args.repeats);
+    let mut machine = table::machine(&gpu, peers.as_ref().map(Peers::about), args.scale, args.repeats);
+    if let Some(peers) = peers.as_mut().filter(|_| !gpu.caps().is_software()) {
+        machine["ceilings"] = peers.ceilings()?;
+    }
     println!("{machine:#}\n\n{}", table::HEAD);
     let mut rows = vec![];
     for workload in &workloads {
-        let row = measure(&bed, workload, args.scale, args.repeats as usize, peers.as_mut())?;
+        let row = measure(&bed, workload, args, peers.as_mut())?;
         println!("{row}");
         rows.push(row);
         if let (Some(tuner), Some(table)) = (&tuner, &args.tune) {
@@ -108,13 +114,17 @@ fn chosen(only: &[String]) -> Result<Vec<Workload>> {
 }
 
 /// Ours, then theirs.
-fn measure(bed: &Bed<'_>, workload: &Workload, scale: Scale, repeats: usize, peers: Option<&mut Peers>) -> Result<Row> {
+fn measure(bed: &Bed<'_>, workload: &Workload, args: &Args, peers: Option<&mut Peers>) -> Result<Row> {
+    let (scale, repeats) = (args.scale, args.repeats as usize);
     let sizes = workload.at(scale);
     let start = std::time::Instant::now();
     let mut case = (workload.build)(bed, sizes)?;
     let compile_s = start.elapsed().as_secs_f64();
     let seconds = suite::time(&mut *case, repeats)?;
     let figures = (workload.score)(sizes, &case.answer()?)?;
+    if let Some(profile) = args.profile.then(|| case.profile()).transpose()?.flatten() {
+        println!("{profile}");
+    }
     let (cost, ours) = (case.cost(), Measured { seconds, figures, variants: None });
     drop(case);
     let jax = match peers.map(|peers| peers.measure(workload.id, sizes, repeats)) {

@@ -48,18 +48,27 @@ impl Peers {
     /// Have one workload measured.
     pub fn measure(&mut self, id: &str, sizes: &Sizes, repeats: usize) -> Result<Theirs> {
         let sizes: Map<_, _> = sizes.0.iter().map(|(name, n)| (name.to_string(), json!(n))).collect();
-        let request = json!({ "id": id, "sizes": sizes, "repeats": repeats });
-        let input = self.input.as_mut().ok_or("the server has no input")?;
-        writeln!(input, "{request}")?;
-        input.flush()?;
-        let reply = self.line()?;
-        if let Some(error) = reply["error"].as_str() {
-            return Err(error.into());
-        }
+        let reply = self.ask(&json!({ "id": id, "sizes": sizes, "repeats": repeats }))?;
         let numbers = |name: &str| reply[name].as_array().map(|all| all.iter().filter_map(Value::as_f64).collect());
         let variant = reply["variant"].as_str().unwrap_or_default().to_string();
         let (seconds, answer) = (numbers("seconds").ok_or("no seconds")?, numbers("answer").ok_or("no answer")?);
         Ok(Theirs { seconds, variant, variants: reply["variants"].clone(), answer })
+    }
+
+    /// What the device can do at most: `copy_gb_s` and `f32_tflop_s`, measured.
+    pub fn ceilings(&mut self) -> Result<Value> {
+        self.ask(&json!({ "id": "ceilings" }))
+    }
+
+    fn ask(&mut self, request: &Value) -> Result<Value> {
+        let input = self.input.as_mut().ok_or("the server has no input")?;
+        writeln!(input, "{request}")?;
+        input.flush()?;
+        let reply = self.line()?;
+        match reply["error"].as_str() {
+            Some(error) => Err(error.into()),
+            None => Ok(reply),
+        }
     }
 
     fn line(&mut self) -> Result<Value> {

@@ -55,7 +55,9 @@ fn m_expm1(x: f32) -> f32 {
     let split = m_exp_split(clamp(x, -20.0, 89.0));
     let r = split.x;
     let s = m_pow2(i32(split.y) - 1);
-    return m_keep_nan(x, 2.0 * (s * (m_exp_poly(r) * (r * r) + r) + (s - 0.5)));
+    // Where half of x is subnormal many devices have nothing.
+    let y = select(2.0 * (s * (m_exp_poly(r) * (r * r) + r) + (s - 0.5)), x, abs(x) < 1e-30);
+    return m_keep_nan(x, y);
 }
 
 // log(1 + f) + k ln 2 for f in [sqrt(1/2) - 1, sqrt(2) - 1].

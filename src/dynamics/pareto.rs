@@ -40,12 +40,13 @@ pub fn tail(weights: &[f64]) -> Tail {
     if points < FEWEST || weights.iter().any(|w| !w.is_finite()) {
         return Tail { k: f64::INFINITY, se: 0.0 };
     }
-    let mut sorted = weights.to_vec();
-    sorted.sort_unstable_by(f64::total_cmp);
-    let cutoff = sorted[n - points - 1];
-    let excess: Vec<_> = sorted[n - points..].iter().map(|w| w - cutoff).collect();
+    // Only the tail has to be in order.
+    let mut all = weights.to_vec();
+    let (_, &mut cutoff, tail) = all.select_nth_unstable_by(n - points - 1, f64::total_cmp);
+    tail.sort_unstable_by(f64::total_cmp);
+    let excess: Vec<_> = tail.iter().map(|w| w - cutoff).collect();
     // Excesses that are all rounding are a constant tail, as are the equal weights just after a resampling.
-    if excess[points - 1] <= 1e-12 * sorted[n - 1].abs() {
+    if excess[points - 1] <= 1e-12 * tail[points - 1].abs() {
         return Tail { k: -1.0, se: 0.0 };
     }
     let k = shape(&excess);

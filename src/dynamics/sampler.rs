@@ -282,7 +282,13 @@ impl WeightedLangevin {
     /// [`Error::DeviceLost`].
     pub fn info(&self, state: &State) -> Result<Info> {
         let read = |name: &str| state.session.read::<f32>(name)?.wait();
-        let mut log_weights = LogWeights::from_parts(&read(LOG_WEIGHTS)?, &read(&format!("{LOG_WEIGHTS}.low"))?);
+        let mut parts = vec![];
+        let low = format!("{LOG_WEIGHTS}.low");
+        let both = [state.session.tensor(LOG_WEIGHTS)?, state.session.tensor(&low)?];
+        for part in self.plan.gpu().read_many::<f32>(&both)? {
+            parts.push(part.wait()?);
+        }
+        let mut log_weights = LogWeights::from_parts(&parts[0], &parts[1]);
         let mut resamplings = 0;
         if self.options.resampling.is_some() {
             let parts = [read(LOG_Z0)?, read(&format!("{LOG_Z0}.low"))?, read(LOG_Z0_VAR)?];

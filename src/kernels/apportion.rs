@@ -9,7 +9,8 @@
 //! Let `q` be the exact quota, and `e` what is used for it.
 //!
 //! 1. *Error.* The sum of weights is cut off, not rounded, at `2^-54` of itself a term of a chunk, and `places / sum` at `2^-39`:
-//!    together less than `2^-38 q` for up to `2^25` weights, in 1024 chunks. Rounding adds `2^-33`. So
+//!    together less than `2^-38 q` for up to `2^25` weights, in up to 8192 chunks, whose totals lose `2^-62` of the sum each as they are
+//!    added. Rounding adds `2^-33`. So
 //!    `|e - q| < s(q)`, where `s(q) = 2^-32 (4 + floor(q) / 16)` is about four times as much.
 //! 2. *Snapping.* An `e` within `s` of an integer `k >= 1` is replaced by `k`. Then `|k - q| < 2 s < 1`, so `k` is `floor(q)` or
 //!    `ceil(q)`. Any other `e` has the floor and the ceiling of `q`.
@@ -26,8 +27,12 @@ use crate::gpu::shader::{Defines, preprocess};
 
 /// Weights in a block: a walk searches again when two of them went by without a place.
 const BLOCK: usize = 32;
-/// Most chunks: their totals are added up by one invocation.
-const MOST_CHUNKS: usize = 1024;
+/// Most chunks where one invocation adds up their totals, and where a team does.
+const MOST_CHUNKS: [usize; 2] = [1024, 8192];
+/// Invocations of a team.
+const TEAM: usize = 256;
+/// Invocations of a group that is no team.
+const GROUP: usize = 64;
 
 /// Which of the dispatches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,24 +76,40 @@ pub struct Cuts {
     chunks: usize,
     chunk_blocks: usize,
     run: usize,
+    team: bool,
 }
 
 impl Cuts {
-    /// For so many weights and places, neither 0.
-    pub fn new(weights: usize, places: usize) -> Self {
+    /// For so many weights and places, neither 0. `team`: whether invocations of a group may wait for each other, which is dear
+    /// on a software adapter and cheap on a GPU.
+    pub fn new(weights: usize, places: usize, team: bool) -> Self {
         let blocks = weights.div_ceil(BLOCK);
-        let chunk_blocks = blocks.div_ceil(MOST_CHUNKS.min(blocks.div_ceil(4)));
-        let run = (places / 8192).next_power_of_two().clamp(16, 128);
-        Cuts { weights, places, chunks: blocks.div_ceil(chunk_blocks), chunk_blocks, run }
+        let chunk_blocks = blocks.div_ceil(MOST_CHUNKS[usize::from(team)].min(blocks.div_ceil(4)));
+        let run = (places / 8192).next_power_of_two().clamp(16, if team { 16 } else { 128 });
+        Cuts { weights, places, chunks: blocks.div_ceil(chunk_blocks), chunk_blocks, run, team }
     }
 
     /// Invocations of a stage.
     pub fn invocations(&self, stage: Stage) -> usize {
         match stage {
             Stage::Sums | Stage::Quotas | Stage::Ends => self.chunks,
-            Stage::Ratio | Stage::Starts => 1,
+            Stage::Ratio | Stage::Starts => self.together(stage),
             Stage::Owners => self.places.div_ceil(self.run),
         }
+    }
+
+    /// Invocations of a group.
+    pub fn group(&self, stage: Stage) -> usize {
+        if self.is_team(stage) { TEAM } else { GROUP }
+    }
+
+    fn is_team(&self, stage: Stage) -> bool {
+        self.team && matches!(stage, Stage::Ratio | Stage::Starts)
+    }
+
+    /// Invocations that share the work of one.
+    fn together(&self, stage: Stage) -> usize {
+        if self.is_team(stage) { TEAM } else { 1 }
     }
 
     /// Words of the table that the stages share; more if offsets differ between places.
@@ -130,6 +151,8 @@ pub fn text(stage: Stage, cuts: &Cuts, io: &Io) -> Result<String> {
         ("BLOCK", BLOCK),
         ("RUN", cuts.run),
         ("COUNT", cuts.invocations(stage)),
+        ("WORKGROUP", cuts.group(stage)),
+        ("STRIDE", cuts.together(stage)),
         ("CHUNK_ROUNDS", rounds(cuts.chunks) as usize),
         ("BLOCK_ROUNDS", rounds(cuts.chunk_blocks) as usize),
     ];
@@ -145,6 +168,7 @@ pub fn text(stage: Stage, cuts: &Cuts, io: &Io) -> Result<String> {
         .set("SUMS", is(&[Stage::Sums, Stage::Ratio]))
         .set("QUOTAS", is(&[Stage::Quotas, Stage::Ends]))
         .set("EACH", u8::from(io.each))
+        .set("TEAM", u8::from(cuts.is_team(stage)))
         .splice("io", spliced(stage, cuts, io));
     preprocess("apportion", &shader, &defines)
 }

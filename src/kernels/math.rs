@@ -96,7 +96,7 @@ pub fn exp(x: f32) -> f32 {
 pub fn expm1(x: f32) -> f32 {
     let (r, n) = exp_split(x.clamp(-20.0, 89.0));
     let s = pow2(n - 1);
-    2.0 * (s * (horner(&EXP, r) * (r * r) + r) + (s - 0.5))
+    if x.abs() < 1e-30 { x } else { 2.0 * (s * (horner(&EXP, r) * (r * r) + r) + (s - 0.5)) }
 }
 
 /// Natural logarithm, subnormals included.

@@ -38,8 +38,10 @@
 
 mod candidates;
 mod emit;
+mod shared;
 
 use crate::gpu::Caps;
+pub use shared::SharedTile;
 
 /// How a matrix lies in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -81,8 +83,8 @@ pub enum Variant {
         /// Rows of A an invocation; `rows * k` vectors of registers.
         rows: u32,
     },
-    /// 64 x 64 sums a group of 256 invocations, staged through 8 KiB of workgroup memory: the tile for GPUs.
-    Shared,
+    /// A group works on one tile, staged through workgroup memory: the tile for GPUs. See [`SharedTile`].
+    Shared(SharedTile),
 }
 
 /// One matrix product: its sizes, its layouts and how it is computed.
@@ -141,6 +143,13 @@ impl Template {
     }
 }
 
+/// Groups that keep a large GPU busy: two for each of some 130 processors.
+const GPU_GROUPS: usize = 256;
+/// Invocations that keep it busy while they wait for memory: eight warps for each of its processors.
+const GPU_INVOCATIONS: usize = 1 << 15;
+/// Most chunks of a sum over k on a GPU: whoever reads the product adds them.
+const GPU_CHUNKS: usize = 16;
+
 /// Bytes of a uniform binding that every device allows.
 const UNIFORM_BYTES: usize = 64 * 1024;
 
@@ -171,17 +180,36 @@ impl MatmulSpec {
         let lanes = caps.subgroups.filter(|(low, high)| low == high && low.is_multiple_of(4)).map(|(size, _)| size);
         let fits = |elements: usize| caps.is_software() && 0 < elements && elements * 4 <= UNIFORM_BYTES;
         let (a_uniform, b_uniform) = (fits(n * k), fits(k * m));
-        let mut spec = MatmulSpec { n, k, m, a, b, variant: Variant::Shared, split_k: 1, a_uniform, b_uniform };
-        spec.variant = match (caps.is_software(), lanes) {
+        let few = Variant::Register { lanes: 64, rows: if a == Layout::Cols { 4 } else { 1 }, cols: columns(m, 8) };
+        let spec = MatmulSpec { n, k, m, a, b, variant: few, split_k: 1, a_uniform, b_uniform };
+        let variant = match (caps.is_software(), lanes) {
             (true, Some(lanes)) => spec.subgroup_tile(lanes),
             (true, None) => spec.register_tile(),
-            (false, _) if n < 32 || m < 16 => {
-                Variant::Register { lanes: 64, rows: if a == Layout::Cols { 4 } else { 1 }, cols: columns(m, 8) }
-            }
-            (false, _) => Variant::Shared,
+            (false, _) if n < 32 || m < 16 => few,
+            (false, _) => spec.shared_tile(caps),
         };
-        spec.split_k = spec.chunks(if caps.is_software() { 4 } else { 128 });
-        spec
+        spec.with_variant(variant, caps)
+    }
+
+    /// The same product by this tile, cut along k into as many chunks as the device has work for.
+    fn with_variant(self, variant: Variant, caps: &Caps) -> Self {
+        let whole = MatmulSpec { variant, split_k: 1, ..self };
+        let split_k = match caps.is_software() {
+            true => whole.chunks(4, 256),
+            false => whole.chunks(GPU_GROUPS, 256).min(GPU_CHUNKS),
+        };
+        MatmulSpec { split_k, ..whole }
+    }
+
+    /// The largest tile of which there are enough to keep a GPU busy, or else the smallest.
+    fn shared_tile(&self, caps: &Caps) -> Variant {
+        let tiles = SharedTile::all(caps);
+        let busy = |tile: &&SharedTile| {
+            let groups = self.with_variant(Variant::Shared(**tile), caps).n_groups();
+            groups >= GPU_GROUPS / 2 && groups * tile.invocations() as usize >= GPU_INVOCATIONS
+        };
+        let tile = tiles.iter().find(busy).or(tiles.last()).copied().unwrap_or(SharedTile::SMALLEST);
+        Variant::Shared(tile)
     }
 
     /// The same product, with the tile for operands of which those named lie in storage buffers.
@@ -195,7 +223,7 @@ impl MatmulSpec {
                 Variant::Subgroup { lanes, .. } | Variant::Resident { lanes, .. } => self.subgroup_tile(lanes),
                 _ => self.register_tile(),
             };
-            self.split_k = self.chunks(4);
+            self.split_k = self.chunks(4, 256);
         }
         self
     }
@@ -235,12 +263,12 @@ impl MatmulSpec {
         }
     }
 
-    /// How many chunks of at least 256 terms make about `wanted` groups.
-    fn chunks(&self, wanted: usize) -> usize {
+    /// How many chunks of at least so many terms make about `wanted` groups.
+    fn chunks(&self, wanted: usize, terms: usize) -> usize {
         let (ti, tj) = self.tiles();
         match self.variant {
             Variant::Resident { .. } => 1,
-            _ => (wanted / (ti * tj).max(1)).clamp(1, (self.k / 256).max(1)),
+            _ => (wanted / (ti * tj).max(1)).clamp(1, (self.k / terms).max(1)),
         }
     }
 
@@ -285,10 +313,18 @@ impl MatmulSpec {
         Vectors { a: a.is_multiple_of(4), b: b.is_multiple_of(4), store: self.m.is_multiple_of(4) }
     }
 
-    /// Terms a chunk of the sum over k, a multiple of 4.
+    /// Terms a chunk of the sum over k, a multiple of 4, and of what a tile stages at a time.
     #[must_use]
     pub fn chunk(&self) -> usize {
-        self.k.div_ceil(self.split_k.max(1)).next_multiple_of(4).max(4)
+        let unit = self.chunk_unit();
+        self.k.div_ceil(self.split_k.max(1)).next_multiple_of(unit).max(unit)
+    }
+
+    fn chunk_unit(&self) -> usize {
+        match self.variant {
+            Variant::Shared(tile) => tile.depth as usize,
+            _ => 4,
+        }
     }
 
     fn n_groups(&self) -> usize {
@@ -310,7 +346,7 @@ impl MatmulSpec {
                 ((lanes * rows) as usize, cols as usize)
             }
             Variant::Resident { lanes, rows } => ((lanes * rows) as usize, 4),
-            Variant::Shared => (64, 64),
+            Variant::Shared(tile) => tile.size(),
         }
     }
 
@@ -334,7 +370,7 @@ impl MatmulSpec {
             Variant::Register { lanes, .. } | Variant::Subgroup { lanes, .. } | Variant::Resident { lanes, .. } => {
                 lanes as usize
             }
-            Variant::Shared => 256,
+            Variant::Shared(tile) => tile.invocations() as usize,
         }
     }
 

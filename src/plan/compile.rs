@@ -7,6 +7,7 @@ use super::partition::{Partition, Partitioner};
 use super::products::{Products, RowProducts};
 use super::report::Report;
 use super::row_sums::RowSums;
+use super::stages::{Stages, Sums};
 use super::stencils::{Passes, Search, Stencils};
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Pipeline};
@@ -25,6 +26,8 @@ pub struct CompileOptions {
     pub products: Products,
     /// How chains of stencils are computed.
     pub stencils: Stencils,
+    /// How long sums are computed.
+    pub sums: Sums,
 }
 
 impl CompileOptions {
@@ -83,12 +86,13 @@ impl Plan {
             Op::Input(input) if **input != **name => var.stop_grad().id(),
             _ => var.id(),
         };
+        let caps = gpu.caps();
         let ids: Vec<_> = outputs.iter().map(stored).collect();
+        let (stages, ids) = Stages::make(graph, &ids, caps, options.sums);
         let nodes = graph.nodes();
         let order = graph.reachable(&ids);
         let named: Vec<_> = outputs.iter().zip(&ids).map(|((name, _), &id)| (name.to_string(), id)).collect();
-        let caps = gpu.caps();
-        let Kernels { lowered, cuts, leaps, notes } = kernels(&nodes, &order, &named, options, choices)?;
+        let Kernels { lowered, cuts, leaps, notes } = kernels(&nodes, &order, &named, &stages, (options, choices))?;
         let (needed, limit) = (lowered.arena_words as u64 * DType::BYTES, caps.limits.max_storage_buffer_binding_size);
         if needed > limit {
             let (name, hint) = ("intermediate values".into(), "use fewer walkers, or split them over sessions".into());
@@ -184,8 +188,8 @@ pub(super) fn kernels(
     nodes: &[Rc<Node>],
     order: &[NodeId],
     outputs: &[(String, NodeId)],
-    options: &CompileOptions,
-    choices: &Choices<'_>,
+    stages: &Stages,
+    (options, choices): (&CompileOptions, &Choices<'_>),
 ) -> Result<Kernels> {
     let caps = choices.caps();
     let tiles = Tiles::choose(nodes, order, choices);
@@ -218,9 +222,10 @@ pub(super) fn kernels(
         products: &products,
         passes: &passes,
         windowed: &windowed,
+        stages,
     };
     let partition = part.run();
-    let leaps = leap::lengths(&part);
+    let leaps = leap::lengths(&part, !caps.is_software());
     let mut notes = vec![];
     if let Some(reason) = part.passes.reason {
         notes.push(format!("stencils are computed one at a time: {reason}"));

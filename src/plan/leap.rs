@@ -10,6 +10,7 @@ use super::choices::Choices;
 use super::compile::{CompileOptions, kernels};
 use super::lower::{Dispatch, Lowered, TensorDecl};
 use super::partition::Partitioner;
+use super::stages::Stages;
 use crate::error::Result;
 use crate::gpu::{Gpu, Pipeline};
 use crate::graph::{DType, Graph, NodeId, Op, Var};
@@ -28,16 +29,24 @@ pub(super) struct Leap {
 
 /// How many times shorter the next leap is, which takes what the longer one leaves of a run.
 const SHORTER: usize = 4;
+/// Numbers of steps where all that a chain saves is copies.
+const WITHOUT_COPIES: [usize; 2] = [16, 4];
 
 /// Numbers of steps that should be compiled as one, the longest first; or why there are none.
-pub(super) fn lengths(part: &Partitioner<'_>) -> std::result::Result<Vec<usize>, &'static str> {
+///
+/// Without passes, on a GPU, a step that reads neighbours cannot overwrite what it reads, and its result is copied into the
+/// state; of several steps only the last writes the state, which nobody reads by then.
+pub(super) fn lengths(part: &Partitioner<'_>, copies: bool) -> std::result::Result<Vec<usize>, &'static str> {
     let op = |id: &NodeId| &part.nodes[id.index()].op;
-    let Some((all, best)) = part.passes.depth else {
-        return Err("its stencils are of several fields, or there are none");
-    };
     if part.order.iter().any(|id| matches!(op(id), Op::Random(_) | Op::Step)) {
         return Err("it depends on the number of the step");
     }
+    if copies && part.passes.list.is_empty() && part.order.iter().any(|id| matches!(op(id), Op::Stencil { .. })) {
+        return Ok(WITHOUT_COPIES.to_vec());
+    }
+    let Some((all, best)) = part.passes.depth else {
+        return Err("its stencils are of several fields, or there are none");
+    };
     let ends = |id: &NodeId| part.passes.stored_by(*id).is_some();
     if part.states.is_empty() || !part.states.keys().all(ends) {
         return Err("its states are not all what passes of stencils end with");
@@ -68,9 +77,10 @@ pub(super) fn compile(
         let (nodes, order) = (graph.nodes(), graph.reachable(&ids));
         let named: Vec<_> = outputs.iter().zip(&ids).map(|((name, _), &id)| (name.clone(), id)).collect();
         let Lowered { dispatches, tensors, arena_words, .. } =
-            kernels(&nodes, &order, &named, options, choices)?.lowered;
+            kernels(&nodes, &order, &named, &Stages::default(), (options, choices))?.lowered;
         let fits = arena_words as u64 * DType::BYTES <= gpu.caps().limits.max_storage_buffer_binding_size;
-        if fits && same(&tensors, &step.tensors) && others(&dispatches) <= others(&step.dispatches) {
+        let most = others(&step.dispatches) * if is_copied(&step.dispatches) { steps } else { 1 };
+        if fits && same(&tensors, &step.tensors) && others(&dispatches) <= most {
             let pipelines = gpu.pipelines(&dispatches.iter().map(|d| &d.source).collect::<Vec<_>>())?;
             leaps.push(Leap { steps: steps as u64, dispatches, pipelines, arena_words });
         }
@@ -88,6 +98,11 @@ fn composed<'g>(graph: &'g Graph, outputs: &[(String, Var<'g>)], steps: usize) -
         last = graph.substitute_all(&step, &states.collect::<Vec<_>>());
     }
     last.iter().map(|var| var.id()).collect()
+}
+
+/// Whether a step ends with a copy, beside kernels that are no passes.
+fn is_copied(dispatches: &[Dispatch]) -> bool {
+    dispatches.iter().any(|d| d.source.name == "copy") && !dispatches.iter().any(|d| d.source.name == "stencil")
 }
 
 fn same(a: &[TensorDecl], b: &[TensorDecl]) -> bool {

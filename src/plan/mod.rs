@@ -32,6 +32,7 @@ mod row_sums;
 mod schedule;
 mod session;
 mod snapshot;
+mod stages;
 mod stencils;
 mod tune;
 
@@ -42,5 +43,6 @@ pub use products::Products;
 pub use profile::{Profile, TimedDispatch};
 pub use report::Report;
 pub use session::{Bindings, Session};
+pub use stages::Sums;
 pub use stencils::Stencils;
 pub use tune::{Outcome, Trial, Tuner};

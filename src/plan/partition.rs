@@ -10,6 +10,7 @@ use super::lower::Tiles;
 use super::products::RowProducts;
 use super::row_sums::RowSums;
 use super::schedule::Schedule;
+use super::stages::Stages;
 use super::stencils::Passes;
 use crate::graph::{Node, NodeId, Op};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -76,6 +77,8 @@ pub(super) struct Partitioner<'a> {
     pub passes: &'a Passes,
     /// Values that are read through uniform windows. They get tensors of their own: the arena is bound for writing.
     pub windowed: &'a BTreeSet<NodeId>,
+    /// What stages of long sums leave.
+    pub stages: &'a Stages,
 }
 
 /// Cost, in flops, above which an expression is rather stored than computed again: a word written and read back costs
@@ -153,6 +156,7 @@ impl Partitioner<'_> {
                 self.cut_operand(node.args[1], &mut cut);
             }
         }
+        cut.extend(self.stages.left.iter().map(|&id| (id, "a stage of a long sum")));
         for &id in self.outputs.iter().filter(|&&id| !self.is_input(id)) {
             cut.insert(id, "an output");
         }

@@ -88,6 +88,8 @@ impl<'p, 'a> Schedule<'p, 'a> {
         let held = self.held(id);
         let best = match held.first() {
             Some(product) => Domain::Rows(self.part.nodes[product.index()].shape[0]),
+            // Sums in stages are spread over as many invocations as possible.
+            None if self.part.stages.left.contains(&id) => Domain::Elements(shape.clone()),
             None => Domain::of(&shape),
         };
         let elements = held.is_empty().then_some(Domain::Elements(shape));

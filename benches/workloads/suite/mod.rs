@@ -17,7 +17,7 @@ pub mod replay;
 
 use ergodic::gpu::Gpu;
 use ergodic::graph::Var;
-use ergodic::plan::{Bindings, CompileOptions, Plan, Trial, Tuner};
+use ergodic::plan::{Bindings, CompileOptions, Plan, Profile, Trial, Tuner};
 use std::cell::RefCell;
 use std::time::Instant;
 
@@ -106,6 +106,10 @@ pub trait Case {
     fn answer(&mut self) -> ergodic::Result<Vec<f64>>;
     /// What the plan says of itself.
     fn cost(&self) -> Cost;
+    /// Each dispatch of a step timed alone, where the case is one session.
+    fn profile(&mut self) -> ergodic::Result<Option<Profile>> {
+        Ok(None)
+    }
 }
 
 /// One step of the plan, as its report counts it, and how many steps a run takes.

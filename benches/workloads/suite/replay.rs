@@ -3,8 +3,11 @@
 use super::{Bed, Case, Cost};
 use ergodic::gpu::Tensor;
 use ergodic::graph::{DType, Var};
-use ergodic::plan::{Bindings, CompileOptions, Plan, Session};
+use ergodic::plan::{Bindings, CompileOptions, Plan, Profile, Session};
 use ergodic::random::RngKey;
+
+/// Tries of each dispatch in a profile.
+const PROFILED: u32 = 5;
 
 /// What a finished run is asked for.
 pub type Answer = Box<dyn Fn(&Session) -> ergodic::Result<Vec<f64>>>;
@@ -88,6 +91,11 @@ impl Case for Replay {
 
     fn cost(&self) -> Cost {
         Cost::of(self.session.plan(), self.steps)
+    }
+
+    fn profile(&mut self) -> ergodic::Result<Option<Profile>> {
+        self.prepare()?;
+        self.session.time_dispatches(PROFILED).map(Some)
     }
 }
 

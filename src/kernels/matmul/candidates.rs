@@ -1,6 +1,6 @@
 //! Other tiles for a product, for a tuner to try; and names of tiles.
 
-use super::{Layout, MatmulSpec, Variant};
+use super::{Layout, MatmulSpec, SharedTile, Variant};
 use crate::gpu::Caps;
 use std::fmt;
 
@@ -13,7 +13,7 @@ impl fmt::Display for Variant {
             Variant::Register { lanes, rows, cols } => write!(f, "register {lanes} x {rows} x {cols}"),
             Variant::Subgroup { lanes, rows, cols } => write!(f, "subgroup {lanes} x {rows} x {cols}"),
             Variant::Resident { lanes, rows } => write!(f, "resident {lanes} x {rows}"),
-            Variant::Shared => f.write_str("shared"),
+            Variant::Shared(tile) => write!(f, "shared {tile}"),
         }
     }
 }
@@ -46,18 +46,13 @@ impl MatmulSpec {
         all
     }
 
-    fn with_variant(&self, variant: Variant, caps: &Caps) -> Self {
-        let other = MatmulSpec { variant, split_k: 1, ..*self };
-        MatmulSpec { split_k: other.chunks(if caps.is_software() { 4 } else { 128 }), ..other }
-    }
-
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
         let lanes = caps.subgroups.filter(|(low, high)| low == high && low.is_multiple_of(4)).map(|(size, _)| size);
         let mut all = vec![];
         if caps.is_software() {
             all.extend([(8, 8), (2, 32)].map(|(rows, cols)| Variant::Register { lanes: 8, rows, cols }));
         } else {
-            all.push(Variant::Shared);
+            all.extend(SharedTile::all(caps).into_iter().map(Variant::Shared));
             all.extend([(1, 8), (4, 4), (4, 8), (8, 8)].map(|(rows, cols)| Variant::Register {
                 lanes: 64,
                 rows,
@@ -84,7 +79,10 @@ impl MatmulSpec {
             Variant::Resident { rows, .. } => {
                 self.a == Layout::Rows && self.k > 0 && self.k * rows as usize * 4 <= 2 * WRITTEN_OUT as usize
             }
-            Variant::Shared => true,
+            Variant::Shared(tile) => {
+                let (rows, cols) = tile.size();
+                rows < 2 * self.n.max(32) && cols < 2 * self.m.max(32)
+            }
         }
     }
 }

@@ -7,12 +7,13 @@ use super::{Layout, MatmulSpec, Variant};
 use std::fmt::Write;
 
 /// Components of a vector, in order.
-const XYZW: [char; 4] = ['x', 'y', 'z', 'w'];
+pub(super) const XYZW: [char; 4] = ['x', 'y', 'z', 'w'];
 
 /// Writing to a `String` cannot fail: this keeps the lines below readable.
 macro_rules! line {
     ($out:expr, $($arg:tt)*) => {{ let _ = writeln!($out, $($arg)*); }};
 }
+pub(super) use line;
 
 /// Sizes and layouts as constants, and names for what the body needs.
 pub(super) fn sizes(s: &MatmulSpec) -> String {
@@ -58,7 +59,7 @@ pub(super) fn loads(s: &MatmulSpec, summed: bool) -> String {
     let last = |size: usize| size.saturating_sub(1);
     // Only the shared tile reads A past the end of K: elsewhere the terms of the tail are counted.
     let ka = match s.variant {
-        Variant::Shared => format!("min(k, {}u)", s.k.saturating_sub(step(v.a && s.a == Layout::Rows))),
+        Variant::Shared(_) => past_k(s, v.a && s.a == Layout::Rows),
         _ => "k".into(),
     };
     let a = match (v.a, s.a) {
@@ -66,19 +67,30 @@ pub(super) fn loads(s: &MatmulSpec, summed: bool) -> String {
         (false, Layout::Rows) => four("a1", |c| format!("{i4}, min(k + {c}u, {}u)", last(s.k))),
         (false, Layout::Cols) => four("a1", |c| format!("min(i + {c}u, {}u), {ka}", last(s.n))),
     };
-    let kb = format!("min(k, {}u)", s.k.saturating_sub(step(v.b && s.b == Layout::Cols)));
+    let kb = match s.variant {
+        Variant::Shared(_) => past_k(s, v.b && s.b == Layout::Cols),
+        _ => format!("min(k, {}u)", s.k.saturating_sub(step(v.b && s.b == Layout::Cols))),
+    };
     let b = match (v.b, s.b) {
         (true, _) => format!("b4({kb}, {j4})"),
         (false, Layout::Rows) => four("b1", |c| format!("{kb}, min(j + {c}u, {}u)", last(s.m))),
         (false, Layout::Cols) => four("b1", |c| format!("min(k + {c}u, {}u), {j4}", last(s.k))),
     };
-    if matches!(s.variant, Variant::Shared) {
-        line!(out, "var<workgroup> as_: array<vec4<f32>, 256>;\nvar<workgroup> bs: array<vec4<f32>, 256>;");
+    if let Variant::Shared(tile) = s.variant {
+        out.push_str(&tile.declarations());
     }
     line!(out, "fn qa(i: u32, k: u32) -> vec4<f32> {{ return {a}; }}");
     line!(out, "fn qb(k: u32, j: u32) -> vec4<f32> {{ return {b}; }}");
     out.push_str(&if summed { term(s, &clamp("i", s.n, ti, 1)) } else { put(s) });
     out
+}
+
+/// An index along k that stays in range: a tile that stages whole blocks reads past the end of a k that they do not divide.
+fn past_k(s: &MatmulSpec, vector: bool) -> String {
+    match s.k % s.chunk_unit() {
+        0 => "k".into(),
+        _ => format!("min(k, {}u)", s.k.saturating_sub(if vector { 4 } else { 1 })),
+    }
 }
 
 /// What four neighbours add to the sum of row `i`.
@@ -129,7 +141,7 @@ pub(super) fn body(s: &MatmulSpec, summed: bool) -> String {
             tile(&mut out, s, rows as usize, cols as usize)
         }
         Variant::Resident { rows, .. } => resident(&mut out, s, rows as usize, summed),
-        Variant::Shared => shared(&mut out, s),
+        Variant::Shared(tile) => tile.body(&mut out, s),
     }
     out
 }
@@ -280,47 +292,5 @@ fn resident(out: &mut String, s: &MatmulSpec, rows: usize, summed: bool) {
     line!(out, "    }}");
     for (r, i) in (0..rows).map(|r| (r, row(s, r))).filter(|_| summed) {
         line!(out, "    if {i} < N {{ store_sum({i}, (s{r}.x + s{r}.y) + (s{r}.z + s{r}.w)); }}");
-    }
-}
-
-/// The tile of GPUs: 64 x 64 sums a group of 256, A and B staged through workgroup memory 16 terms at a time.
-/// Terms past the end of a chunk are 0 * 0, so that no infinity of a neighbour leaks in as a NaN.
-fn shared(out: &mut String, s: &MatmulSpec) {
-    let part = if s.split_k > 1 { ("part * CHUNK", "min(part * CHUNK + CHUNK, K)") } else { ("0u", "K") };
-    let along_k = |index: &str| format!("vec4<u32>({index}) + vec4(0u, 1u, 2u, 3u) < vec4(end)");
-    let load_a = match s.a {
-        Layout::Rows => format!(
-            "let ka = k + lane % 4u * 4u;\nlet ia = lane / 4u;\n\
-             let va = select(vec4<f32>(), qa(i0 + ia, ka), {});\n\
-             for (var c = 0u; c < 4u; c++) {{ as_[(lane % 4u * 4u + c) * 16u + ia / 4u][ia % 4u] = va[c]; }}",
-            along_k("ka")
-        ),
-        Layout::Cols => {
-            "as_[lane] = select(vec4<f32>(), qa(i0 + lane % 16u * 4u, k + lane / 16u), k + lane / 16u < end);".into()
-        }
-    };
-    let load_b = match s.b {
-        Layout::Rows => {
-            "bs[lane] = select(vec4<f32>(), qb(k + lane / 16u, j0 + lane % 16u * 4u), k + lane / 16u < end);".into()
-        }
-        Layout::Cols => format!(
-            "let kb = k + lane % 4u * 4u;\nlet jb = lane / 4u;\n\
-             let vb = select(vec4<f32>(), qb(kb, j0 + jb), {});\n\
-             for (var c = 0u; c < 4u; c++) {{ bs[(lane % 4u * 4u + c) * 16u + jb / 4u][jb % 4u] = vb[c]; }}",
-            along_k("kb")
-        ),
-    };
-    line!(
-        out,
-        "let i0 = (group % TILES_I) * 64u;\nlet j0 = (group / TILES_I % TILES_J) * 64u;\nlet part = group / (TILES_I * TILES_J);\n\
-         let end = {};\nvar c0 = vec4<f32>();\nvar c1 = vec4<f32>();\nvar c2 = vec4<f32>();\nvar c3 = vec4<f32>();\n\
-         for (var k = {}; k < end; k += 16u) {{\n{load_a}\n{load_b}\nworkgroupBarrier();\n\
-         for (var t = 0u; t < 16u; t++) {{\nlet x = as_[t * 16u + lane / 16u];\nlet w = bs[t * 16u + lane % 16u];\n\
-         c0 += x.x * w;\nc1 += x.y * w;\nc2 += x.z * w;\nc3 += x.w * w;\n}}\nworkgroupBarrier();\n}}",
-        part.1,
-        part.0
-    );
-    for r in 0..4 {
-        line!(out, "put(i0 + lane / 16u * 4u + {r}u, j0 + lane % 16u * 4u, part, c{r});");
     }
 }

@@ -4,6 +4,9 @@
 use super::{Affine, Emitter, Val, XYZW, flatten};
 use crate::graph::{DType, NodeId};
 
+/// Parts of a sum that are added without a loop, all loads under way at once.
+const FEW_PARTS: usize = 16;
+
 /// Where a value starts in its binding: a place in the table of offsets that belongs to the dispatch, or the beginning.
 ///
 /// Offsets stay out of the text, so that kernels which differ only in where their values lie are one pipeline.
@@ -56,6 +59,9 @@ impl Emitter<'_> {
             Source::Parts { binding, base, count, stride, max } => {
                 let start = if max { "bitcast<f32>(0xff7fffffu)" } else { "0.0" };
                 let at = flat.plus(&self.base(base));
+                if !max && count <= FEW_PARTS {
+                    return self.total(count, DType::F32, |e, c| e.load(binding, &at.plus(&c.times(stride)), DType::F32));
+                }
                 self.fold_loop(
                     count,
                     start,

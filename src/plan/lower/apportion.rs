@@ -6,24 +6,25 @@ use crate::graph::{Node, NodeId};
 use crate::kernels::apportion::{Cuts, Io, Stage, text};
 use crate::plan::emit::{Affine, offset_name};
 use crate::plan::partition::Group;
+use crate::plan::stages::Stages;
 use std::rc::Rc;
 
 /// How the work of a node is cut; `None` if there are no places.
-fn cuts(nodes: &[Rc<Node>], id: NodeId) -> Option<Cuts> {
+fn cuts(nodes: &[Rc<Node>], id: NodeId, stages: &Stages) -> Option<Cuts> {
     let node = &nodes[id.index()];
     let (weights, places) = (nodes[node.args[0].index()].shape.numel(), node.shape.numel());
-    (weights > 0 && places > 0).then(|| Cuts::new(weights, places))
+    (weights > 0 && places > 0).then(|| Cuts::new(weights, places, stages.wanted))
 }
 
 /// Words that the dispatches of a node share.
-pub(super) fn table_words(nodes: &[Rc<Node>], id: NodeId) -> usize {
+pub(super) fn table_words(nodes: &[Rc<Node>], id: NodeId, stages: &Stages) -> usize {
     let each = !nodes[nodes[id.index()].args[1].index()].shape.is_empty();
-    cuts(nodes, id).map_or(0, |cuts| cuts.table_words(each))
+    cuts(nodes, id, stages).map_or(0, |cuts| cuts.table_words(each))
 }
 
 impl Lowering<'_> {
     pub(super) fn apportion(&self, g: usize, group: &Group, id: NodeId) -> Result<Vec<Dispatch>> {
-        let Some(cuts) = cuts(self.nodes, id) else { return Ok(vec![]) };
+        let Some(cuts) = cuts(self.nodes, id, self.part.stages) else { return Ok(vec![]) };
         Stage::ALL.into_iter().map(|stage| self.apportion_stage(g, group, id, &cuts, stage)).collect()
     }
 
@@ -76,6 +77,6 @@ impl Lowering<'_> {
         };
         let what = format!("{} of apportion #{}", stage.name(), id.0);
         let about = About { looped: None, flops, bytes: 4 * words as u64, what };
-        self.finish(&frame, "apportion", &text, count, about)
+        self.finish_in(&frame, "apportion", &text, count, cuts.group(stage) as u32, about)
     }
 }

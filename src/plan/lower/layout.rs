@@ -103,7 +103,7 @@ impl Lowering<'_> {
                     values.push((id, true, Life { words, first: g, last: g }));
                 }
                 Body::Apportion(id) => {
-                    let words = apportion::table_words(self.nodes, id);
+                    let words = apportion::table_words(self.nodes, id, self.part.stages);
                     values.push((id, true, Life { words, first: g, last: g }));
                 }
                 Body::Map | Body::MatMul(_) | Body::Stencils(_) => {}
