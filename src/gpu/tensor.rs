@@ -306,7 +306,7 @@ impl Tensor {
         self.buffer() == other.buffer()
     }
 
-    pub(super) fn buffer(&self) -> &wgpu::Buffer {
+    pub(crate) fn buffer(&self) -> &wgpu::Buffer {
         match &*self.0.memory {
             Memory::Pooled(lease) => &lease.buffer,
             Memory::Foreign(buffer) => buffer,

@@ -29,8 +29,6 @@ use crate::gpu::shader::{Defines, preprocess};
 const BLOCK: usize = 32;
 /// Most chunks where one invocation adds up their totals, and where a team does.
 const MOST_CHUNKS: [usize; 2] = [1024, 8192];
-/// Invocations of a team.
-const TEAM: usize = 256;
 /// Invocations of a group that is no team.
 const GROUP: usize = 64;
 
@@ -76,16 +74,16 @@ pub struct Cuts {
     chunks: usize,
     chunk_blocks: usize,
     run: usize,
-    team: bool,
+    team: Option<usize>,
 }
 
 impl Cuts {
-    /// For so many weights and places, neither 0. `team`: whether invocations of a group may wait for each other, which is dear
-    /// on a software adapter and cheap on a GPU.
-    pub fn new(weights: usize, places: usize, team: bool) -> Self {
+    /// For so many weights and places, neither 0. `team`: how many invocations of a group may wait for each other, a power of two;
+    /// `None` on a software adapter, where that is dear.
+    pub fn new(weights: usize, places: usize, team: Option<usize>) -> Self {
         let blocks = weights.div_ceil(BLOCK);
-        let chunk_blocks = blocks.div_ceil(MOST_CHUNKS[usize::from(team)].min(blocks.div_ceil(4)));
-        let run = (places / 8192).next_power_of_two().clamp(16, if team { 16 } else { 128 });
+        let chunk_blocks = blocks.div_ceil(MOST_CHUNKS[usize::from(team.is_some())].min(blocks.div_ceil(4)));
+        let run = (places / 8192).next_power_of_two().clamp(16, if team.is_some() { 16 } else { 128 });
         Cuts { weights, places, chunks: blocks.div_ceil(chunk_blocks), chunk_blocks, run, team }
     }
 
@@ -100,16 +98,16 @@ impl Cuts {
 
     /// Invocations of a group.
     pub fn group(&self, stage: Stage) -> usize {
-        if self.is_team(stage) { TEAM } else { GROUP }
+        self.team_of(stage).unwrap_or(GROUP)
     }
 
-    fn is_team(&self, stage: Stage) -> bool {
-        self.team && matches!(stage, Stage::Ratio | Stage::Starts)
+    fn team_of(&self, stage: Stage) -> Option<usize> {
+        self.team.filter(|_| matches!(stage, Stage::Ratio | Stage::Starts))
     }
 
     /// Invocations that share the work of one.
     fn together(&self, stage: Stage) -> usize {
-        if self.is_team(stage) { TEAM } else { 1 }
+        self.team_of(stage).unwrap_or(1)
     }
 
     /// Words of the table that the stages share; more if offsets differ between places.
@@ -168,7 +166,7 @@ pub fn text(stage: Stage, cuts: &Cuts, io: &Io) -> Result<String> {
         .set("SUMS", is(&[Stage::Sums, Stage::Ratio]))
         .set("QUOTAS", is(&[Stage::Quotas, Stage::Ends]))
         .set("EACH", u8::from(io.each))
-        .set("TEAM", u8::from(cuts.is_team(stage)))
+        .set("TEAM", u8::from(cuts.team_of(stage).is_some()))
         .splice("io", spliced(stage, cuts, io));
     preprocess("apportion", &shader, &defines)
 }

@@ -32,7 +32,8 @@
 //! | `X^T dY`, subgroup, 8 x 4 x 16 | 16 uniform windows | 16 uniform windows | 4.3 | 15.6 | 0.2 |
 //!
 //! The last row leaves out the sum of its 16 partial products. B by columns (`dY W^T`) is as fast as B by rows: there is
-//! no need to transpose a weight in memory. The sums of C run over ascending k, whatever the tile.
+//! no need to transpose a weight in memory. The sums of C run over ascending k, but for the
+//! slices of a shared tile, which each sum terms of their own; the order is fixed.
 //!
 //! [`reference`](mod@reference) is the f64 twin.
 
@@ -145,8 +146,8 @@ impl Template {
 
 /// Groups that keep a large GPU busy: two for each of some 130 processors.
 const GPU_GROUPS: usize = 256;
-/// Invocations that keep it busy while they wait for memory: eight warps for each of its processors.
-const GPU_INVOCATIONS: usize = 1 << 15;
+/// Invocations that keep it busy while they wait for memory: sixteen warps for each of its processors.
+const GPU_INVOCATIONS: usize = 1 << 16;
 /// Most chunks of a sum over k on a GPU: whoever reads the product adds them.
 const GPU_CHUNKS: usize = 16;
 

@@ -2,7 +2,7 @@
 
 use super::choices::Choices;
 use super::leap::{self, Leap};
-use super::lower::{Dispatch, KeyPath, Lowered, TensorDecl, Tiles, lower, windowed};
+use super::lower::{Dispatch, KeyPath, Lowered, Shadow, TensorDecl, Tiles, lower, windowed};
 use super::partition::{Partition, Partitioner};
 use super::products::{Products, RowProducts};
 use super::report::Report;
@@ -54,6 +54,7 @@ struct Inner {
     arena_words: usize,
     cuts: Vec<(String, &'static str)>,
     leaps: Vec<Leap>,
+    shadows: Vec<Shadow>,
     notes: Vec<String>,
 }
 
@@ -111,6 +112,7 @@ impl Plan {
             arena_words: leaps.iter().map(|leap| leap.arena_words).fold(lowered.arena_words, usize::max),
             cuts,
             leaps,
+            shadows: lowered.shadows,
             notes,
         };
         Ok(Plan { inner: Arc::new(inner) })
@@ -164,6 +166,11 @@ impl Plan {
     /// Chains of several steps, the longest first.
     pub(super) fn leaps(&self) -> &[Leap] {
         &self.inner.leaps
+    }
+
+    /// States that steps may write in turn with another tensor.
+    pub(super) fn shadows(&self) -> &[Shadow] {
+        &self.inner.shadows
     }
 
     pub(super) fn pipelines(&self) -> &[Arc<Pipeline>] {
@@ -225,7 +232,7 @@ pub(super) fn kernels(
         stages,
     };
     let partition = part.run();
-    let leaps = leap::lengths(&part, !caps.is_software());
+    let leaps = leap::lengths(&part);
     let mut notes = vec![];
     if let Some(reason) = part.passes.reason {
         notes.push(format!("stencils are computed one at a time: {reason}"));

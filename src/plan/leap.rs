@@ -8,7 +8,7 @@
 
 use super::choices::Choices;
 use super::compile::{CompileOptions, kernels};
-use super::lower::{Dispatch, Lowered, TensorDecl};
+use super::lower::{COPY, Dispatch, Lowered, TensorDecl};
 use super::partition::Partitioner;
 use super::stages::Stages;
 use crate::error::Result;
@@ -29,24 +29,16 @@ pub(super) struct Leap {
 
 /// How many times shorter the next leap is, which takes what the longer one leaves of a run.
 const SHORTER: usize = 4;
-/// Numbers of steps where all that a chain saves is copies.
-const WITHOUT_COPIES: [usize; 2] = [16, 4];
 
 /// Numbers of steps that should be compiled as one, the longest first; or why there are none.
-///
-/// Without passes, on a GPU, a step that reads neighbours cannot overwrite what it reads, and its result is copied into the
-/// state; of several steps only the last writes the state, which nobody reads by then.
-pub(super) fn lengths(part: &Partitioner<'_>, copies: bool) -> std::result::Result<Vec<usize>, &'static str> {
+pub(super) fn lengths(part: &Partitioner<'_>) -> std::result::Result<Vec<usize>, &'static str> {
     let op = |id: &NodeId| &part.nodes[id.index()].op;
-    if part.order.iter().any(|id| matches!(op(id), Op::Random(_) | Op::Step)) {
-        return Err("it depends on the number of the step");
-    }
-    if copies && part.passes.list.is_empty() && part.order.iter().any(|id| matches!(op(id), Op::Stencil { .. })) {
-        return Ok(WITHOUT_COPIES.to_vec());
-    }
     let Some((all, best)) = part.passes.depth else {
         return Err("its stencils are of several fields, or there are none");
     };
+    if part.order.iter().any(|id| matches!(op(id), Op::Random(_) | Op::Step)) {
+        return Err("it depends on the number of the step");
+    }
     let ends = |id: &NodeId| part.passes.stored_by(*id).is_some();
     if part.states.is_empty() || !part.states.keys().all(ends) {
         return Err("its states are not all what passes of stencils end with");
@@ -79,8 +71,7 @@ pub(super) fn compile(
         let Lowered { dispatches, tensors, arena_words, .. } =
             kernels(&nodes, &order, &named, &Stages::default(), (options, choices))?.lowered;
         let fits = arena_words as u64 * DType::BYTES <= gpu.caps().limits.max_storage_buffer_binding_size;
-        let most = others(&step.dispatches) * if is_copied(&step.dispatches) { steps } else { 1 };
-        if fits && same(&tensors, &step.tensors) && others(&dispatches) <= most {
+        if fits && same(&tensors, &step.tensors) && others(&dispatches) <= others(&step.dispatches) {
             let pipelines = gpu.pipelines(&dispatches.iter().map(|d| &d.source).collect::<Vec<_>>())?;
             leaps.push(Leap { steps: steps as u64, dispatches, pipelines, arena_words });
         }
@@ -100,11 +91,6 @@ fn composed<'g>(graph: &'g Graph, outputs: &[(String, Var<'g>)], steps: usize) -
     last.iter().map(|var| var.id()).collect()
 }
 
-/// Whether a step ends with a copy, beside kernels that are no passes.
-fn is_copied(dispatches: &[Dispatch]) -> bool {
-    dispatches.iter().any(|d| d.source.name == "copy") && !dispatches.iter().any(|d| d.source.name == "stencil")
-}
-
 fn same(a: &[TensorDecl], b: &[TensorDecl]) -> bool {
     let key = |t: &TensorDecl| (t.name.clone(), t.shape.clone(), t.dtype, t.role);
     a.len() == b.len() && a.iter().zip(b).all(|(a, b)| key(a) == key(b))
@@ -112,5 +98,5 @@ fn same(a: &[TensorDecl], b: &[TensorDecl]) -> bool {
 
 /// Kernels that are not passes of stencils. Copies of a state are counted with the passes: a chain has fewer.
 fn others(dispatches: &[Dispatch]) -> usize {
-    dispatches.iter().filter(|dispatch| !matches!(&*dispatch.source.name, "stencil" | "copy")).count()
+    dispatches.iter().filter(|dispatch| !matches!(&*dispatch.source.name, "stencil" | COPY)).count()
 }

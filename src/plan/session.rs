@@ -1,7 +1,7 @@
 //! Sessions: a plan bound to tensors, replayed.
 
 use super::compile::Plan;
-use super::lower::{Dispatch, Role, Slot, offset_bytes, session_bytes};
+use super::lower::{COPY, Dispatch, Role, Slot, offset_bytes, session_bytes};
 use crate::error::{Error, Result};
 use crate::gpu::{Binding, Element, FaultWord, Gpu, KernelSource, Pipeline, Readback, Tensor};
 use crate::graph::DType;
@@ -65,6 +65,8 @@ pub struct Session {
     block: wgpu::Buffer,
     ring_stride: u32,
     groups: Vec<wgpu::BindGroup>,
+    /// Those of a step that reads the next values of states and writes the states, if that can be.
+    turned: Option<Vec<wgpu::BindGroup>>,
     /// Those of each leap of the plan.
     leaps: Vec<Vec<wgpu::BindGroup>>,
     advance: Arc<Pipeline>,
@@ -91,28 +93,20 @@ impl Session {
         let ring_stride = gpu.caps().limits.min_uniform_buffer_offset_alignment.max(16);
         let ring = ring_buffer(&gpu, ring_stride);
         let block = block_buffer(&gpu, plan.keys().len());
-        let shared = |slot: &Slot| match slot {
-            Slot::Ring | Slot::Offsets => ring_slot(&ring),
-            Slot::Window { index, start, words } => {
-                let whole = tensors[*index].buffer_binding();
-                part(whole.buffer, whole.offset + 4 * *start as u64, 4 * *words as u64)
-            }
-            Slot::Session => block.as_entire_binding(),
-            Slot::Arena => arena.binding(),
-            Slot::Fault => fault.binding(),
-            Slot::Tensor { index, .. } => tensors[*index].binding(),
-        };
-        let bind = |dispatches: &[Dispatch], pipelines: &[Arc<Pipeline>]| {
+        let own = Own { ring: &ring, block: &block, arena: &arena, fault: &fault };
+        let bind = |dispatches: &[Dispatch], pipelines: &[Arc<Pipeline>], tensors: &[Tensor]| {
             let offsets = Offsets::new(&gpu, dispatches);
             let one = |(d, (dispatch, pipeline)): (usize, (&Dispatch, &Arc<Pipeline>))| {
-                let resource = |slot: &Slot| if *slot == Slot::Offsets { offsets.part(d) } else { shared(slot) };
+                let resource = |slot: &Slot| if *slot == Slot::Offsets { offsets.part(d) } else { own.resource(slot, tensors) };
                 let resources: Vec<_> = dispatch.slots.iter().map(resource).collect();
                 gpu.bind_group(pipeline, &resources)
             };
             dispatches.iter().zip(pipelines).enumerate().map(one).collect::<Result<Vec<_>>>()
         };
-        let groups = bind(plan.dispatches(), plan.pipelines())?;
-        let leaps = plan.leaps().iter().map(|leap| bind(&leap.dispatches, &leap.pipelines)).collect::<Result<_>>()?;
+        let groups = bind(plan.dispatches(), plan.pipelines(), &tensors)?;
+        let turned = turned(plan, &tensors).map(|turned| bind(plan.dispatches(), plan.pipelines(), &turned)).transpose()?;
+        let leaps = plan.leaps().iter().map(|leap| bind(&leap.dispatches, &leap.pipelines, &tensors));
+        let leaps = leaps.collect::<Result<_>>()?;
         let advance = gpu.pipeline(&advance_source())?;
         let advance_group = gpu.bind_group(&advance, &[ring_slot(&ring), block.as_entire_binding()])?;
         let (plan, keys) = (plan.clone(), bindings.keys);
@@ -124,6 +118,7 @@ impl Session {
             block,
             ring_stride,
             groups,
+            turned,
             leaps,
             advance,
             advance_group,
@@ -155,7 +150,7 @@ impl Session {
             // A kernel that loops takes all its steps from one entry of the ring.
             let leapt = self.encode_leaps(&mut pass, now);
             for entry in if looped.is_some() { now..now + 1 } else { leapt..now } {
-                self.encode_kernels(&mut pass, entry, self.plan.dispatches(), self.plan.pipelines(), &self.groups);
+                self.encode_step(&mut pass, entry, now - entry, entry == leapt);
             }
             pass.set_pipeline(&self.advance.raw);
             pass.set_bind_group(0, &self.advance_group, &[self.ring_stride * now as u32]);
@@ -168,6 +163,23 @@ impl Session {
         }
         self.step = end;
         Ok(())
+    }
+
+    /// One step, with `left` of its run to go. Where next values of states lie beside them, every other step is turned, the last
+    /// one among them: it leaves the states in place, and nothing is copied but after the first of an odd number.
+    fn encode_step(&self, pass: &mut wgpu::ComputePass<'_>, entry: u64, left: u64, is_first: bool) {
+        let (plan, is_odd) = (&self.plan, left % 2 == 1);
+        let (groups, copies) = match &self.turned {
+            None => (&self.groups, true),
+            Some(_) if is_odd && is_first => (&self.groups, true),
+            Some(turned) if is_odd => (turned, false),
+            Some(_) => (&self.groups, false),
+        };
+        for ((dispatch, pipeline), group) in plan.dispatches().iter().zip(plan.pipelines()).zip(groups) {
+            if copies || dispatch.source.name != COPY {
+                self.launch(pass, entry, dispatch, pipeline, group);
+            }
+        }
     }
 
     /// As many of the next steps as leaps take; returns how many these are.
@@ -299,6 +311,44 @@ impl Session {
             self.gpu().queue().write_buffer(&self.block, 16 + 16 * slot as u64, bytemuck::cast_slice(&words));
         }
     }
+}
+
+/// What a session has of its own beside tensors.
+struct Own<'a> {
+    ring: &'a wgpu::Buffer,
+    block: &'a wgpu::Buffer,
+    arena: &'a Tensor,
+    fault: &'a FaultWord,
+}
+
+impl Own<'_> {
+    fn resource<'b>(&'b self, slot: &Slot, tensors: &'b [Tensor]) -> wgpu::BindingResource<'b> {
+        match slot {
+            Slot::Ring | Slot::Offsets => ring_slot(self.ring),
+            Slot::Window { index, start, words } => {
+                let whole = tensors[*index].buffer_binding();
+                part(whole.buffer, whole.offset + 4 * *start as u64, 4 * *words as u64)
+            }
+            Slot::Session => self.block.as_entire_binding(),
+            Slot::Arena => self.arena.binding(),
+            Slot::Fault => self.fault.binding(),
+            Slot::Tensor { index, .. } => tensors[*index].binding(),
+        }
+    }
+}
+
+/// The tensors of a plan with each state and its next value exchanged; `None` if it has no such states, or if one shares a buffer
+/// with another tensor: what is only read could then not be bound beside it.
+fn turned(plan: &Plan, tensors: &[Tensor]) -> Option<Vec<Tensor>> {
+    let mut turned = tensors.to_vec();
+    for shadow in plan.shadows() {
+        let buffer = tensors[shadow.state].buffer();
+        if tensors.iter().filter(|tensor| tensor.buffer() == buffer).count() > 1 {
+            return None;
+        }
+        turned.swap(shadow.state, shadow.next);
+    }
+    (!plan.shadows().is_empty()).then_some(turned)
 }
 
 fn bind_tensors(plan: &Plan, bindings: &Bindings) -> Result<Vec<Tensor>> {

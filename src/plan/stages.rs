@@ -41,8 +41,8 @@ const THIN: usize = 4;
 /// A graph whose long sums are in stages.
 #[derive(Default)]
 pub(super) struct Stages {
-    /// Whether sums are in stages.
-    pub wanted: bool,
+    /// Invocations that work as a team where else one adds up what the others found, if sums are in stages.
+    pub team: Option<usize>,
     /// What is left to be added after each stage: it has to be stored.
     pub left: BTreeSet<NodeId>,
 }
@@ -64,7 +64,8 @@ impl Stages {
             rebuild.node(id);
         }
         let ids = ids.iter().map(|&id| rebuild.of(id)).collect();
-        (Stages { wanted, left: rebuild.left }, ids)
+        let most = caps.limits.max_compute_invocations_per_workgroup.min(1024);
+        (Stages { team: Some(1 << most.ilog2()), left: rebuild.left }, ids)
     }
 }
 

@@ -4,6 +4,9 @@
 //! While the sums take up one block, the next is on its way from memory to registers. A block of A lies by columns, so
 //! that a vector holds four rows of one term; its columns are four words longer than the tile, because a warp that
 //! stores a column of quads would otherwise meet in one bank.
+//!
+//! Where a product has too few elements to keep a GPU busy, several **slices** of a group share a tile: each adds up its own
+//! terms of every block, and in the end the first adds what the others have. Small products wait for latency, not arithmetic.
 
 use super::emit::{XYZW, line};
 use super::{Layout, MatmulSpec};
@@ -17,16 +20,18 @@ pub struct SharedTile {
     pub threads: [u32; 2],
     /// Rows and columns of sums an invocation, multiples of 4.
     pub sums: [u32; 2],
-    /// Terms staged at a time, a multiple of 4. Each invocation loads at least one vector of either block: both sides of the
-    /// tile times `depth` are multiples of four times the invocations.
+    /// Terms staged at a time, a multiple of 4 and of the slices. Each invocation loads at least one vector of either block:
+    /// both sides of the tile times `depth` are multiples of four times the invocations.
     pub depth: u32,
+    /// Into how many slices the terms of a block are shared out. With more than one, `threads` are those of a slice.
+    pub slices: u32,
 }
 
 impl fmt::Display for SharedTile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (rows, cols) = self.size();
         let [i, j] = self.sums;
-        write!(f, "{rows} x {cols} x {} by {i} x {j}", self.depth)
+        write!(f, "{rows} x {cols} x {} by {i} x {j}, {} slices", self.depth, self.slices)
     }
 }
 
@@ -35,22 +40,20 @@ const WRITTEN_OUT: u32 = 8;
 
 impl SharedTile {
     /// Fits every device.
-    pub const SMALLEST: SharedTile = SharedTile { threads: [8, 8], sums: [4, 4], depth: 16 };
+    pub const SMALLEST: SharedTile = SharedTile { threads: [8, 8], sums: [4, 4], depth: 32, slices: 4 };
 
     /// All sizes that the device has the workgroup memory for, largest first.
     #[must_use]
     pub fn all(caps: &Caps) -> Vec<SharedTile> {
-        let tile = |threads, sums, depth| SharedTile { threads, sums, depth };
+        let tile = |threads, sums, depth, slices| SharedTile { threads, sums, depth, slices };
         let tiles = [
-            tile([16, 16], [8, 8], 16),
-            tile([16, 16], [8, 8], 8),
-            tile([16, 8], [8, 8], 16),
-            tile([8, 16], [8, 8], 16),
-            tile([8, 8], [8, 8], 16),
-            tile([16, 8], [4, 8], 16),
-            tile([16, 16], [4, 4], 16),
-            tile([8, 8], [4, 8], 16),
-            tile([8, 16], [4, 4], 16),
+            tile([16, 16], [8, 8], 16, 1),
+            tile([16, 16], [8, 8], 8, 1),
+            tile([16, 8], [8, 8], 16, 2),
+            tile([8, 8], [8, 8], 32, 4),
+            tile([16, 16], [4, 4], 32, 2),
+            tile([16, 16], [4, 4], 16, 1),
+            tile([8, 16], [4, 4], 32, 2),
             SharedTile::SMALLEST,
         ];
         let limits = &caps.limits;
@@ -70,6 +73,11 @@ impl SharedTile {
     /// Invocations a group.
     #[must_use]
     pub fn invocations(&self) -> u32 {
+        self.slice() * self.slices
+    }
+
+    /// Invocations of a slice.
+    fn slice(&self) -> u32 {
         self.threads[0] * self.threads[1]
     }
 
@@ -96,12 +104,17 @@ impl SharedTile {
         line!(out, "    let i0 = (group % TILES_I) * {rows}u;");
         line!(out, "    let j0 = (group / TILES_I % TILES_J) * {cols}u;");
         line!(out, "    let part = group / (TILES_I * TILES_J);");
-        line!(out, "    let y = lane / {0}u;\n    let x = lane % {0}u;", self.threads[1]);
+        let [ti, tj] = self.threads;
+        line!(out, "    let slice = lane / {}u;\n    let y = lane / {tj}u % {ti}u;\n    let x = lane % {tj}u;", ti * tj);
         for (r, p) in (0..self.sums[0]).flat_map(|r| (0..quads_j).map(move |p| (r, p))) {
             line!(out, "    var c{r}_{p} = vec4<f32>();");
         }
         if s.k > 0 {
             self.sum(out, s);
+            self.join(out);
+        }
+        if self.slices > 1 {
+            line!(out, "    if slice > 0u {{ return; }}");
         }
         for (q, c) in (0..quads_i).flat_map(|q| (0..4).map(move |c| (q, c))) {
             for p in 0..quads_j {
@@ -132,10 +145,26 @@ impl SharedTile {
         line!(out, "        workgroupBarrier();\n        let next = k + {}u;\n        if next < end {{", self.depth);
         sides.iter().for_each(|side| side.fetch(out, "next"));
         line!(out, "        }}");
-        let written = self.depth.min(WRITTEN_OUT);
-        line!(out, "        for (var t = 0u; t < {}u; t += {written}u) {{", self.depth);
+        let own = self.depth / self.slices;
+        let written = own.min(WRITTEN_OUT);
+        let first = if self.slices > 1 { format!(" + slice * {own}u") } else { String::new() };
+        line!(out, "        for (var step = 0u; step < {own}u; step += {written}u) {{\n            let t = step{first};");
         (0..written).for_each(|t| self.term(out, t));
         line!(out, "        }}\n        workgroupBarrier();\n    }}");
+    }
+
+    /// Adds what the other slices have to the sums of the first, in their order: a vector of each invocation at a time, through the
+    /// two blocks in turn.
+    fn join(&self, out: &mut String) {
+        if self.slices == 1 {
+            return;
+        }
+        for (i, (r, p)) in (0..self.sums[0]).flat_map(|r| (0..self.sums[1] / 4).map(move |p| (r, p))).enumerate() {
+            let block = ["as_", "bs"][i % 2];
+            line!(out, "    {block}[lane] = c{r}_{p};\n    workgroupBarrier();");
+            let others = (1..self.slices).map(|slice| format!(" + {block}[(lane + {}u) % {}u]", slice * self.slice(), self.invocations()));
+            line!(out, "    c{r}_{p} = c{r}_{p}{};", others.collect::<String>());
+        }
     }
 
     /// What the `t + u`-th term of a block adds.

@@ -13,7 +13,7 @@ use std::rc::Rc;
 fn cuts(nodes: &[Rc<Node>], id: NodeId, stages: &Stages) -> Option<Cuts> {
     let node = &nodes[id.index()];
     let (weights, places) = (nodes[node.args[0].index()].shape.numel(), node.shape.numel());
-    (weights > 0 && places > 0).then(|| Cuts::new(weights, places, stages.wanted))
+    (weights > 0 && places > 0).then(|| Cuts::new(weights, places, stages.team))
 }
 
 /// Words that the dispatches of a node share.

@@ -1,10 +1,11 @@
 //! Where every value lies: which tensors there are, what may be overwritten in place, and the arena.
 
 use super::arena::{Life, place};
-use super::{KeyPath, Location, Lowering, Role, TensorDecl, apportion, parts};
+use super::{KeyPath, Location, Lowering, Role, Shadow, TensorDecl, apportion, parts};
 use crate::graph::{DType, NodeId, Op};
 use crate::plan::classify::{Access, How};
 use crate::plan::partition::Body;
+use std::collections::BTreeSet;
 
 impl Lowering<'_> {
     pub(super) fn declare_inputs(&mut self, order: &[NodeId]) {
@@ -56,6 +57,31 @@ impl Lowering<'_> {
                 }
                 _ => self.copies.push((*id, to)),
             }
+        }
+        self.give_shadows();
+    }
+
+    /// Where all that is copied is a next value of its own, gives each a tensor instead of a place in the arena: steps can then
+    /// write both in turn.
+    fn give_shadows(&mut self) {
+        let stored = |id: &NodeId| self.groups.iter().any(|group| group.roots.contains(id));
+        let once = |id: &NodeId| self.copies.iter().filter(|(other, _)| other == id).count() == 1;
+        let state = |to: usize| self.tensors[to].role == Role::State;
+        let own = |(id, to): &(NodeId, usize)| {
+            stored(id) && once(id) && state(*to) && !self.locations.contains_key(id) && !self.part.windowed.contains(id)
+        };
+        // Leaps bind the tensors of single steps. A kernel binds the next value beside the state, and must have a place for it.
+        let bound = |g: usize| self.needs[g].reads.keys().chain(&self.groups[g].roots).collect::<BTreeSet<_>>().len();
+        let room = (0..self.groups.len()).all(|g| bound(g) <= self.part.max_tensors);
+        if !self.part.passes.list.is_empty() || !room || !self.copies.iter().all(own) {
+            return;
+        }
+        for (id, state) in self.copies.clone() {
+            let next = self.tensors.len();
+            let TensorDecl { name, shape, dtype, .. } = self.tensors[state].clone();
+            self.tensors.push(TensorDecl { name: format!("next {name}"), shape, dtype, role: Role::Scratch });
+            self.locations.insert(id, Location::Tensor(next));
+            self.shadows.push(Shadow { state, next });
         }
     }
 

@@ -95,6 +95,18 @@ pub(super) struct Lowered {
     pub keys: Vec<KeyPath>,
     /// Words of the arena.
     pub arena_words: usize,
+    /// Where the next values of states lie, if all that is copied are such.
+    pub shadows: Vec<Shadow>,
+}
+
+/// A state whose next value is copied into it, and where that lies. A step that reads the one and writes the other may be
+/// followed by one that does the opposite, and nothing is copied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Shadow {
+    /// Index of the state among the tensors.
+    pub state: usize,
+    /// Index of its next value.
+    pub next: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -105,6 +117,9 @@ enum Location {
 
 /// The number of the step, in kernels that compute one.
 const STEP: &str = "    let step = session.base_step + ring.offset;\n";
+
+/// Name of the kernels that copy next values into states.
+pub(super) const COPY: &str = "copy";
 
 /// Uniform windows of one kernel. Devices have 12 uniform bindings at least; three are taken, and B may need one.
 const MAX_WINDOWS: usize = 8;
@@ -123,6 +138,8 @@ struct Lowering<'a> {
     parts: HashMap<NodeId, (usize, usize, usize)>,
     /// Copies after the last kernel, from a node to a tensor.
     copies: Vec<(NodeId, usize)>,
+    /// Where the next values of states lie that are copied.
+    shadows: Vec<Shadow>,
     keys: HashMap<NodeId, usize>,
     key_paths: Vec<KeyPath>,
     arena_words: usize,
@@ -162,6 +179,7 @@ pub(super) fn lower(
         locations: HashMap::new(),
         parts: HashMap::new(),
         copies: vec![],
+        shadows: vec![],
         keys: HashMap::new(),
         key_paths: vec![],
         arena_words: 0,
@@ -170,8 +188,8 @@ pub(super) fn lower(
     lowering.declare_outputs(outputs);
     lowering.lay_out();
     let dispatches = lowering.dispatches()?;
-    let Lowering { tensors, key_paths: keys, arena_words, .. } = lowering;
-    Ok(Lowered { dispatches, tensors, keys, arena_words })
+    let Lowering { tensors, key_paths: keys, arena_words, shadows, .. } = lowering;
+    Ok(Lowered { dispatches, tensors, keys, arena_words, shadows })
 }
 
 impl<'a> Lowering<'a> {
@@ -222,7 +240,9 @@ impl<'a> Lowering<'a> {
     /// Statements that raise the fault word if one of these results is not finite, for those that the user sees.
     fn guard(&self, frame: &mut Frame, out: &mut Emitter<'_>, level: usize, stored: &[(NodeId, Vec<Val>)]) {
         let seen = |id: &NodeId| match self.locations.get(id) {
-            Some(Location::Tensor(index)) => self.tensors[*index].role != Role::Scratch,
+            Some(Location::Tensor(index)) => {
+                self.tensors[*index].role != Role::Scratch || self.shadows.iter().any(|shadow| shadow.next == *index)
+            }
             _ => false,
         };
         let visible = stored.iter().filter(|(id, _)| seen(id) && self.node(*id).dtype == DType::F32);
@@ -304,7 +324,7 @@ impl<'a> Lowering<'a> {
         let body = format!("    buf{into}[place] = buf{from}[place + {first}];\n");
         let what = format!("copy node {} into `{}`", id.0, self.tensors[to].name);
         let about = About { looped: None, flops: 0.0, bytes: 8 * words as u64, what };
-        self.finish(&frame, "copy", &entry(count, GROUP, &body), count, about).map(Some)
+        self.finish(&frame, COPY, &entry(count, GROUP, &body), count, about).map(Some)
     }
 }
 
