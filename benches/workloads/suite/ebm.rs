@@ -76,6 +76,11 @@ fn build(bed: &Bed<'_>, sizes: &Sizes) -> ergodic::Result<Box<dyn Case>> {
 }
 
 impl Case for Training {
+    fn profile(&mut self) -> ergodic::Result<Option<ergodic::plan::Profile>> {
+        self.prepare()?;
+        self.trainer.time_dispatches(super::replay::PROFILED).map(Some)
+    }
+
     fn prepare(&mut self) -> ergodic::Result<()> {
         self.trainer.restore(0, &self.start)?;
         self.gpu.submit(self.gpu.encoder("prepare"))?;

@@ -7,7 +7,7 @@ use ergodic::plan::{Bindings, CompileOptions, Plan, Profile, Session};
 use ergodic::random::RngKey;
 
 /// Tries of each dispatch in a profile.
-const PROFILED: u32 = 5;
+pub const PROFILED: u32 = 5;
 
 /// What a finished run is asked for.
 pub type Answer = Box<dyn Fn(&Session) -> ergodic::Result<Vec<f64>>>;

@@ -10,7 +10,7 @@ use crate::dynamics::{Estimate, LogWeights};
 use crate::error::{Error, Fault, NonFinite, Result};
 use crate::gpu::{Gpu, Tensor};
 use crate::graph::{DType, Graph};
-use crate::plan::{Bindings, CompileOptions, Plan, Report, Session};
+use crate::plan::{Bindings, CompileOptions, Plan, Profile, Report, Session};
 use crate::random::RngKey;
 
 /// Independent draws from the model at the first parameters, on which exact weights rest.
@@ -280,6 +280,14 @@ impl Trainer {
     /// [`report`](Self::report) as text.
     pub fn plan_report(&self) -> String {
         self.report().to_string()
+    }
+
+    /// Times each dispatch of an iteration alone: see [`Session::time_dispatches`].
+    ///
+    /// # Errors
+    /// Those of [`Session::time_dispatches`].
+    pub fn time_dispatches(&mut self, repeats: u32) -> Result<Profile> {
+        self.session.time_dispatches(repeats)
     }
 
     /// A number that changes whenever a kernel does: runs are bit-identical for one adapter and one hash.
