@@ -7,6 +7,7 @@ use super::partition::{Partition, Partitioner};
 use super::products::{Products, RowProducts};
 use super::report::Report;
 use super::row_sums::RowSums;
+use super::spread::Spread;
 use super::stencils::{Passes, Search, Stencils};
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Pipeline};
@@ -188,9 +189,39 @@ pub(super) fn kernels(
     choices: &Choices<'_>,
 ) -> Result<Kernels> {
     let caps = choices.caps();
-    let tiles = Tiles::choose(nodes, order, choices);
     let ids: Vec<_> = outputs.iter().map(|(_, id)| *id).collect();
     let input = |name: &str| order.iter().find(|id| is_input(&nodes[id.index()], name)).copied();
+    let states = outputs.iter().filter_map(|(name, id)| Some((*id, input(name)?))).collect();
+    // The arena and the fault word take two bindings of a kernel.
+    let max_tensors = (caps.storage_bindings() as usize).saturating_sub(2);
+    let search = Search { nodes, order, outputs: &ids, states: &states, max_tensors };
+    let mut spread = Spread::choose(&search, caps);
+    if let Some(Ok(spread)) = &spread {
+        let kernels = compiled(&search, outputs, options, choices, Some(spread))?;
+        if kernels.lowered.dispatches.iter().all(|dispatch| dispatch.looped.is_some()) {
+            return Ok(kernels);
+        }
+    }
+    if let Some(Ok(_)) = spread {
+        spread = Some(Err("a lane needs a column that another one holds"));
+    }
+    let mut kernels = compiled(&search, outputs, options, choices, None)?;
+    if let Some(Err(reason)) = spread {
+        kernels.notes.push(format!("wide rows are not spread over a subgroup, nor steps looped over: {reason}"));
+    }
+    Ok(kernels)
+}
+
+/// The kernels, with the rows of all of it spread in this way, if they are.
+fn compiled(
+    search: &Search<'_>,
+    outputs: &[(String, NodeId)],
+    options: &CompileOptions,
+    choices: &Choices<'_>,
+    spread: Option<&Spread>,
+) -> Result<Kernels> {
+    let (nodes, order, caps) = (search.nodes, search.order, choices.caps());
+    let tiles = Tiles::choose(nodes, order, choices);
     // Software adapters compile on the cores that should compute, and most tiles write their epilogue out for every sum: 4
     // flops are a bias and a residual. A resident tile has it once, in its loop over columns.
     let epilogue_flops = |id: NodeId| match tiles.is_resident(id) {
@@ -198,26 +229,26 @@ pub(super) fn kernels(
         _ if caps.is_software() => 4.0,
         _ => 64.0,
     };
-    let states = outputs.iter().filter_map(|(name, id)| Some((*id, input(name)?))).collect();
-    // The arena and the fault word take two bindings of a kernel.
-    let max_tensors = (caps.storage_bindings() as usize).saturating_sub(2);
-    let search = Search { nodes, order, outputs: &ids, states: &states, max_tensors };
-    let products = RowProducts::choose(nodes, order, caps, options.products);
-    let passes = Passes::choose(&search, caps, options.stencils);
-    let row_sums = RowSums::choose(&search, &products, &passes, &tiles);
+    let (mut products, mut passes, mut row_sums) = Default::default();
+    if spread.is_none() {
+        products = RowProducts::choose(nodes, order, caps, options.products);
+        passes = Passes::choose(search, caps, options.stencils);
+        row_sums = RowSums::choose(search, &products, &passes, &tiles);
+    }
     let windowed: BTreeSet<_> = windowed(nodes, order, caps).union(&row_sums.tables).copied().collect();
     let part = Partitioner {
         nodes,
         order,
-        outputs: &ids,
-        states: &states,
-        max_tensors,
+        outputs: search.outputs,
+        states: search.states,
+        max_tensors: search.max_tensors,
         epilogue_flops: &epilogue_flops,
         tiles: &tiles,
         row_sums: &row_sums,
         products: &products,
         passes: &passes,
         windowed: &windowed,
+        spread,
     };
     let partition = part.run();
     let leaps = leap::lengths(&part);

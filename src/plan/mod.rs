@@ -14,7 +14,7 @@
 //!
 //! An output that has the name of an input is that input's **next value**: it is a state, and each step leaves it in the
 //! tensor bound to the input. When a whole plan is one kernel whose rows do not mix, the kernel itself loops over the
-//! steps, with the state in registers.
+//! steps, with the state in registers; `spread`: rows that are too wide for one invocation's are a subgroup's.
 
 mod choices;
 mod classify;
@@ -32,6 +32,7 @@ mod row_sums;
 mod schedule;
 mod session;
 mod snapshot;
+mod spread;
 mod stencils;
 mod tune;
 

@@ -10,6 +10,7 @@ use super::lower::Tiles;
 use super::products::RowProducts;
 use super::row_sums::RowSums;
 use super::schedule::Schedule;
+use super::spread::Spread;
 use super::stencils::Passes;
 use crate::graph::{Node, NodeId, Op};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -76,6 +77,8 @@ pub(super) struct Partitioner<'a> {
     pub passes: &'a Passes,
     /// Values that are read through uniform windows. They get tensors of their own: the arena is bound for writing.
     pub windowed: &'a BTreeSet<NodeId>,
+    /// How the rows of the one kernel of this plan are spread over subgroups.
+    pub spread: Option<&'a Spread>,
 }
 
 /// Cost, in flops, above which an expression is rather stored than computed again: a word written and read back costs
@@ -86,6 +89,9 @@ const SHARED: f64 = 8.0;
 
 impl Partitioner<'_> {
     pub fn run(&self) -> Partition {
+        if let Some(spread) = self.spread {
+            return spread.partition(self.outputs, |id| self.is_input(id));
+        }
         let mut cut = self.must_cut();
         loop {
             let groups = self.schedule(&cut);
@@ -98,6 +104,9 @@ impl Partitioner<'_> {
     }
 
     pub fn how(&self, id: NodeId) -> How {
+        if self.spread.is_some() {
+            return if self.is_input(id) { How::Input } else { How::Inline };
+        }
         if let Some(sum) = self.row_sums.get(id) {
             return How::Parts(sum.parts);
         }
