@@ -88,6 +88,7 @@ impl<'p, 'a> Schedule<'p, 'a> {
         let held = self.held(id);
         let best = match held.first() {
             Some(product) => Domain::Rows(self.part.nodes[product.index()].shape[0]),
+            None if self.is_many_loops(id) => Domain::Elements(shape.clone()),
             None => Domain::of(&shape),
         };
         let elements = held.is_empty().then_some(Domain::Elements(shape));
@@ -102,6 +103,13 @@ impl<'p, 'a> Schedule<'p, 'a> {
         let tensors = self.tensors(id, &reads);
         self.tensors[g].extend(tensors);
         self.home.insert(id, g);
+    }
+
+    /// Whether a row of it would be many loops, each adding up the parts of one element: a software adapter compiles a kernel
+    /// of 64 of them for 18 seconds.
+    fn is_many_loops(&self, id: NodeId) -> bool {
+        let shape = &self.part.nodes[id.index()].shape;
+        matches!(self.part.how(id), How::Parts(_)) && shape.first().is_some_and(|&n| shape.numel() > 4 * n)
     }
 
     /// Row products that a kernel would hold to compute this node.
