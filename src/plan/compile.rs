@@ -203,7 +203,7 @@ pub(super) fn kernels(
         }
     }
     if let Some(Ok(_)) = spread {
-        spread = Some(Err("a lane needs a column that another one holds"));
+        spread = Some(Err("a lane needs a column that another one holds, or a step has too many turns of loops"));
     }
     let mut kernels = compiled(&search, outputs, options, choices, None)?;
     if let Some(Err(reason)) = spread {

@@ -138,7 +138,9 @@ impl Rows<'_> {
         }
         let from = || self.node(node.args[0]);
         let keeps_columns = match &node.op {
-            Op::Input(_) | Op::Broadcast => true,
+            // Lanes hand each other numbers only.
+            Op::Input(_) => node.dtype != DType::Bool,
+            Op::Broadcast => true,
             op if is_elementwise(op) => true,
             Op::Sum { .. } | Op::Max { .. } | Op::Slice(_) => true,
             Op::Pad(start) => self.pads_only_columns(node, start),

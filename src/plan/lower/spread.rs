@@ -6,12 +6,14 @@ use super::rows::{Registers, Row, steps_at_once};
 use super::{About, Dispatch, Lowering};
 use crate::error::Result;
 use crate::plan::choices::Form;
+use crate::plan::classify::LOOPS;
 use crate::plan::emit::{Affine, Emitter};
 use crate::plan::partition::Group;
 use crate::plan::spread::Spread;
 
 impl Lowering<'_> {
-    /// The kernel. It loops over steps unless an element of a state is needed that its lane does not hold: then it is not right.
+    /// The kernel. It loops over steps, unless an element of a state is needed that its lane does not hold, or its loops are too
+    /// long: then it is not right, and the plan takes others.
     pub(super) fn spread_rows(&self, g: usize, group: &Group, spread: Spread, form: Form) -> Result<Dispatch> {
         let (mut frame, sources) = self.sources(g, group);
         frame.wide_multiply = form.wide_multiply;
@@ -25,7 +27,8 @@ impl Lowering<'_> {
         out.only_if(own.as_deref(), |out| {
             registers.iter().for_each(|held| self.store_spread(&mut frame, out, spread, held));
         });
-        let looped = (self.loops() && !out.escaped).then(|| steps_at_once(out.turns));
+        let right = self.loops() && !out.escaped && out.turns < LOOPS as f64;
+        let looped = right.then(|| steps_at_once(out.turns));
         let flops = out.flops * (rows * lanes) as f64;
         let about = About { looped, flops, bytes: self.bytes(g, group), what: self.what(group) };
         let (group, count) = (lanes as u32, rows * lanes);
