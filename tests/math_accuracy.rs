@@ -60,7 +60,11 @@ fn error(x: f32, got: f32, want: f64) -> f64 {
 }
 
 fn worst(xs: &[f32], got: &[f32], meaning: impl Fn(f64) -> f64) -> (f64, f32) {
-    let errors = xs.iter().zip(got).map(|(x, got)| (error(*x, *got, meaning(f64::from(*x))), *x));
+    let of = |x: f32, got: f32| match x.is_subnormal() && got == meaning(0.0) as f32 {
+        true => 0.0, // a device may take it for 0
+        false => error(x, got, meaning(f64::from(x))),
+    };
+    let errors = xs.iter().zip(got).map(|(x, got)| (of(*x, *got), *x));
     errors.fold((0.0, 0.0), |a, b| if b.0 > a.0 { b } else { a })
 }
 

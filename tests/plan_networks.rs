@@ -218,6 +218,23 @@ fn a_network_too_long_for_one_kernel_is_cut_and_stays_right() {
 }
 
 #[test]
+fn several_networks_are_no_more_products_than_fit_into_a_kernel() {
+    for (way, gpu, options) in ways().filter(|(.., options)| options.products == Products::Auto) {
+        let g = Graph::new();
+        let mlp = Mlp::new(&[4, 64, 64, 1], Activation::Tanh).unwrap();
+        let theta = g.input("theta", [3 * mlp.layout().len()]);
+        let x = g.input("x", [128, 4]);
+        let net = |i: usize| mlp.apply(theta.narrow(0, i * mlp.layout().len(), mlp.layout().len()) * 0.125, x).unwrap();
+        let u = net(0) * net(1) + net(2); // three sums of 64 terms: two are within the bound of a kernel
+        let plan = compile(&gpu, &[("u", u)], &options);
+        let reasons = plan.report().to_string();
+        let fused = in_rows(&gpu, &options);
+        assert_eq!(reasons.contains("enough products for one kernel"), fused, "{way}: {reasons}");
+        assert_plan_close(&way, &plan, &g, &[("u", u)], 2.0 * TOLERANCE);
+    }
+}
+
+#[test]
 fn a_long_sum_beside_a_network_is_not_taken_for_one_of_its_layers() {
     for (way, gpu, options) in ways() {
         let g = Graph::new();
@@ -228,5 +245,19 @@ fn a_long_sum_beside_a_network_is_not_taken_for_one_of_its_layers() {
         let plan = compile(&gpu, &outputs, &options);
         // Sums of 196 terms of order 1 instead of 64.
         assert_plan_close(&way, &plan, &g, &outputs, 4.0 * TOLERANCE);
+    }
+}
+
+#[test]
+fn a_network_on_few_rows_is_not_written_out_term_by_term() {
+    // In one invocation a row it was a megabyte of text, which one driver compiled for 20 seconds and another gave up on.
+    let gpu = common::gpu();
+    for n in [1, 4] {
+        let g = Graph::new();
+        let (x, _, y) = network(&g, n, &[4, 64, 64, 1], Activation::Silu);
+        let outputs = [("u", y), ("force", grad(y.sum(1), x).unwrap())];
+        let plan = compile(&gpu, &outputs, &CompileOptions::default());
+        let longest = plan.dispatches().iter().map(|dispatch| dispatch.source.wgsl.len()).max();
+        assert!(longest.is_some_and(|bytes| bytes < 150_000), "{longest:?}");
     }
 }

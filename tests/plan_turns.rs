@@ -1,10 +1,13 @@
-//! Long loops. Mesa's llvmpipe ends all loops of an invocation after 65,535 turns together and says nothing.
+//! Loops on Mesa's llvmpipe: it ends all those of an invocation after 65,535 turns together and says nothing, and it takes
+//! some 0.3 seconds to compile each.
 
 mod common;
 
 use common::gpus;
+use ergodic::autodiff::grad;
 use ergodic::gpu::Tensor;
 use ergodic::graph::{DType, Graph};
+use ergodic::nn::{Activation, Mlp};
 use ergodic::plan::{Bindings, CompileOptions, Plan, Session};
 
 #[test]
@@ -26,5 +29,24 @@ fn a_hundred_thousand_rows_are_scattered_and_all_are_added() {
         session.run(1).unwrap();
         let got = session.read::<f32>("sums").unwrap().wait().unwrap();
         assert_eq!(got, want, "{tier}");
+    }
+}
+
+#[test]
+fn the_gradient_of_a_wide_layer_adds_up_parts_in_few_loops_a_kernel() {
+    for (tier, gpu) in common::gpus() {
+        for d in [2, 16] {
+            let g = Graph::new();
+            let mlp = Mlp::new(&[d, 64, 1], Activation::Silu).unwrap();
+            let (theta, x) = (g.input("theta", [mlp.layout().len()]), g.input("x", [512, d]));
+            let loss = mlp.apply(theta, x).unwrap().square().mean_all();
+            let plan =
+                Plan::compile(&gpu, &[("slope", grad(loss, theta).unwrap())], &CompileOptions::default()).unwrap();
+            for dispatch in plan.dispatches() {
+                // The weights of the layer are sums of 512 rows in 32 parts, four neighbours an invocation.
+                let loops = dispatch.source.wgsl.matches("for (").count();
+                assert!(loops <= 8, "{tier}, {d} inputs: {loops} loops in {}", dispatch.what);
+            }
+        }
     }
 }

@@ -6,7 +6,7 @@
 //   m_sin m_cos m_sincos  absolute 2^-23 for |x| <= 1e5; beyond, bounded by 1 but without meaning
 //   m_pow(x, y)           2 + 2 |y log m| ulp, m in [0.7, 1.42) the mantissa of x; a negative x needs a whole y
 // Where the true value is finite and normal, so is the result. Overflow gives inf, log(0) is -inf, log(-1) is NaN, NaN
-// in gives NaN out: a fault is never hidden. Subnormal results may be flushed to zero.
+// in gives NaN out: a fault is never hidden. Subnormal arguments and results may be flushed to zero.
 // sincos relies on the order of its subtractions: a compiler that reassociates (Metal's fast math may) leaves an error
 // of about |x| 2^-24. No tables, no branches: every lane does the same work. Twin: kernels/math.rs.
 

@@ -59,7 +59,8 @@ pub fn shape(excess: &[f64]) -> f64 {
     let grid = 30 + n.sqrt() as usize;
     let quartile = excess[((n / 4.0 + 0.5) as usize).max(1) - 1].max(1e-9 * excess[excess.len() - 1]);
     // One logarithm of eight factors: each is between 0 and 1e10.
-    let mean_log = |b: f64| excess.chunks(8).map(|x| x.iter().map(|x| 1.0 - b * x).product::<f64>().ln()).sum::<f64>() / n;
+    let mean_log =
+        |b: f64| excess.chunks(8).map(|x| x.iter().map(|x| 1.0 - b * x).product::<f64>().ln()).sum::<f64>() / n;
     let candidate = |j: usize| {
         let spread = 1.0 - (grid as f64 / (j as f64 - 0.5)).sqrt();
         1.0 / excess[excess.len() - 1] + spread / (3.0 * quartile)

@@ -47,6 +47,8 @@ pub(super) fn how(nodes: &[Rc<Node>], id: NodeId) -> How {
             let (n, m) = (node.shape[0], node.shape[1]);
             match (k, n.min(m)) {
                 (0..=4, _) => How::Inline,
+                // Few rows of a network: one invocation a row would write out every term of every layer, a megabyte of text.
+                (..=INLINE_TERMS, 0..=4) if k * m > 256 => How::Loop,
                 (_, 0..=4) => reduction(k, n * m),
                 (..=INLINE_TERMS, _) if k * m <= 256 => How::Inline,
                 _ => How::MatMul,

@@ -7,11 +7,12 @@ use super::partition::{Partition, Partitioner};
 use super::products::{Products, RowProducts};
 use super::report::Report;
 use super::row_sums::RowSums;
+use super::spread::Spread;
 use super::stages::{Stages, Sums};
 use super::stencils::{Passes, Search, Stencils};
 use crate::error::{Error, Result};
-use crate::gpu::{Gpu, Pipeline};
-use crate::graph::{DType, Node, NodeId, Op, Var};
+use crate::gpu::{Caps, Gpu, Pipeline};
+use crate::graph::{DType, Graph, Node, NodeId, Op, Var};
 use std::collections::{BTreeSet, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
@@ -89,11 +90,8 @@ impl Plan {
         };
         let caps = gpu.caps();
         let ids: Vec<_> = outputs.iter().map(stored).collect();
-        let (stages, ids) = Stages::make(graph, &ids, caps, options.sums);
-        let nodes = graph.nodes();
-        let order = graph.reachable(&ids);
-        let named: Vec<_> = outputs.iter().zip(&ids).map(|((name, _), &id)| (name.to_string(), id)).collect();
-        let Kernels { lowered, cuts, leaps, notes } = kernels(&nodes, &order, &named, &stages, (options, choices))?;
+        let names: Vec<_> = outputs.iter().map(|(name, _)| *name).collect();
+        let (named, Kernels { lowered, cuts, leaps, notes }) = best(graph, &names, ids, (options, choices))?;
         let (needed, limit) = (lowered.arena_words as u64 * DType::BYTES, caps.limits.max_storage_buffer_binding_size);
         if needed > limit {
             let (name, hint) = ("intermediate values".into(), "use fewer walkers, or split them over sessions".into());
@@ -190,18 +188,89 @@ pub(super) struct Kernels {
     notes: Vec<String>,
 }
 
+/// Outputs by name, as nodes of the graph that is compiled.
+type Named = Vec<(String, NodeId)>;
+
+/// The kernels of a plan whose wide rows are spread over subgroups, if all of it can be one kernel in this way; else with its long
+/// sums in stages.
+fn best(
+    graph: &Graph,
+    names: &[&str],
+    ids: Vec<NodeId>,
+    how: (&CompileOptions, &Choices<'_>),
+) -> Result<(Named, Kernels)> {
+    let named = |ids: &[NodeId]| names.iter().zip(ids).map(|(name, &id)| (name.to_string(), id)).collect::<Named>();
+    let plain = named(&ids);
+    let reason = match spread(&graph.nodes(), &graph.reachable(&ids), &plain, how)? {
+        Ok(kernels) => return Ok((plain, kernels)),
+        Err(reason) => reason,
+    };
+    let (stages, ids) = Stages::make(graph, &ids, how.1.caps(), how.0.sums);
+    let staged = named(&ids);
+    let mut kernels = kernels(&graph.nodes(), &graph.reachable(&ids), &staged, &stages, how)?;
+    if let Some(reason) = reason {
+        kernels.notes.push(format!("wide rows are not spread over a subgroup, nor steps looped over: {reason}"));
+    }
+    Ok((staged, kernels))
+}
+
+/// The one kernel of all these outputs with its rows spread over subgroups; or why not, if it has wide rows.
+fn spread(
+    nodes: &[Rc<Node>],
+    order: &[NodeId],
+    outputs: &[(String, NodeId)],
+    how: (&CompileOptions, &Choices<'_>),
+) -> Result<std::result::Result<Kernels, Option<&'static str>>> {
+    search(nodes, order, outputs, how.1.caps(), |search| {
+        let spread = match Spread::choose(search, how.1.caps()) {
+            Some(Ok(spread)) => spread,
+            Some(Err(reason)) => return Ok(Err(Some(reason))),
+            None => return Ok(Err(None)),
+        };
+        let kernels = compiled(search, outputs, how, &Stages::default(), Some(&spread))?;
+        let looped = kernels.lowered.dispatches.iter().all(|dispatch| dispatch.looped.is_some());
+        let reason = "a lane needs a column that another one holds, or a step has too many turns of loops";
+        Ok(if looped { Ok(kernels) } else { Err(Some(reason)) })
+    })
+}
+
 /// The kernels for these outputs.
 pub(super) fn kernels(
     nodes: &[Rc<Node>],
     order: &[NodeId],
     outputs: &[(String, NodeId)],
     stages: &Stages,
-    (options, choices): (&CompileOptions, &Choices<'_>),
+    how: (&CompileOptions, &Choices<'_>),
 ) -> Result<Kernels> {
-    let caps = choices.caps();
-    let tiles = Tiles::choose(nodes, order, choices);
+    search(nodes, order, outputs, how.1.caps(), |search| compiled(search, outputs, how, stages, None))
+}
+
+/// What passes over these outputs look for.
+fn search<R>(
+    nodes: &[Rc<Node>],
+    order: &[NodeId],
+    outputs: &[(String, NodeId)],
+    caps: &Caps,
+    then: impl FnOnce(&Search<'_>) -> R,
+) -> R {
     let ids: Vec<_> = outputs.iter().map(|(_, id)| *id).collect();
     let input = |name: &str| order.iter().find(|id| is_input(&nodes[id.index()], name)).copied();
+    let states = outputs.iter().filter_map(|(name, id)| Some((*id, input(name)?))).collect();
+    // The arena and the fault word take two bindings of a kernel.
+    let max_tensors = (caps.storage_bindings() as usize).saturating_sub(2);
+    then(&Search { nodes, order, outputs: &ids, states: &states, max_tensors })
+}
+
+/// The kernels, with the rows of all of it spread in this way, if they are.
+fn compiled(
+    search: &Search<'_>,
+    outputs: &[(String, NodeId)],
+    (options, choices): (&CompileOptions, &Choices<'_>),
+    stages: &Stages,
+    spread: Option<&Spread>,
+) -> Result<Kernels> {
+    let (nodes, order, caps) = (search.nodes, search.order, choices.caps());
+    let tiles = Tiles::choose(nodes, order, choices);
     // Software adapters compile on the cores that should compute, and most tiles write their epilogue out for every sum: 4
     // flops are a bias and a residual. A resident tile has it once, in its loop over columns.
     let epilogue_flops = |id: NodeId| match tiles.is_resident(id) {
@@ -209,20 +278,19 @@ pub(super) fn kernels(
         _ if caps.is_software() => 4.0,
         _ => 64.0,
     };
-    let states = outputs.iter().filter_map(|(name, id)| Some((*id, input(name)?))).collect();
-    // The arena and the fault word take two bindings of a kernel.
-    let max_tensors = (caps.storage_bindings() as usize).saturating_sub(2);
-    let search = Search { nodes, order, outputs: &ids, states: &states, max_tensors };
-    let products = RowProducts::choose(nodes, order, caps, options.products);
-    let passes = Passes::choose(&search, caps, options.stencils);
-    let row_sums = RowSums::choose(&search, &products, &passes, &tiles);
+    let (mut products, mut passes, mut row_sums) = Default::default();
+    if spread.is_none() {
+        products = RowProducts::choose(nodes, order, caps, options.products);
+        passes = Passes::choose(search, caps, options.stencils);
+        row_sums = RowSums::choose(search, &products, &passes, &tiles);
+    }
     let windowed: BTreeSet<_> = windowed(nodes, order, caps).union(&row_sums.tables).copied().collect();
     let part = Partitioner {
         nodes,
         order,
-        outputs: &ids,
-        states: &states,
-        max_tensors,
+        outputs: search.outputs,
+        states: search.states,
+        max_tensors: search.max_tensors,
         epilogue_flops: &epilogue_flops,
         tiles: &tiles,
         row_sums: &row_sums,
@@ -230,6 +298,7 @@ pub(super) fn kernels(
         passes: &passes,
         windowed: &windowed,
         stages,
+        spread,
     };
     let partition = part.run();
     let leaps = leap::lengths(&part);

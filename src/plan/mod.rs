@@ -14,7 +14,7 @@
 //!
 //! An output that has the name of an input is that input's **next value**: it is a state, and each step leaves it in the
 //! tensor bound to the input. When a whole plan is one kernel whose rows do not mix, the kernel itself loops over the
-//! steps, with the state in registers.
+//! steps, with the state in registers; `spread`: rows that are too wide for one invocation's are a subgroup's.
 
 mod choices;
 mod classify;
@@ -23,6 +23,7 @@ mod emit;
 mod layers;
 mod leap;
 mod lower;
+mod offsets;
 mod partition;
 mod products;
 mod profile;
@@ -32,6 +33,7 @@ mod row_sums;
 mod schedule;
 mod session;
 mod snapshot;
+mod spread;
 mod stages;
 mod stencils;
 mod tune;

@@ -10,6 +10,7 @@ use super::lower::Tiles;
 use super::products::RowProducts;
 use super::row_sums::RowSums;
 use super::schedule::Schedule;
+use super::spread::Spread;
 use super::stages::Stages;
 use super::stencils::Passes;
 use crate::graph::{Node, NodeId, Op};
@@ -79,6 +80,8 @@ pub(super) struct Partitioner<'a> {
     pub windowed: &'a BTreeSet<NodeId>,
     /// What stages of long sums leave.
     pub stages: &'a Stages,
+    /// How the rows of the one kernel of this plan are spread over subgroups.
+    pub spread: Option<&'a Spread>,
 }
 
 /// Cost, in flops, above which an expression is rather stored than computed again: a word written and read back costs
@@ -89,6 +92,9 @@ const SHARED: f64 = 8.0;
 
 impl Partitioner<'_> {
     pub fn run(&self) -> Partition {
+        if let Some(spread) = self.spread {
+            return spread.partition(self.outputs, |id| self.is_input(id));
+        }
         let mut cut = self.must_cut();
         loop {
             let groups = self.schedule(&cut);
@@ -101,6 +107,9 @@ impl Partitioner<'_> {
     }
 
     pub fn how(&self, id: NodeId) -> How {
+        if self.spread.is_some() {
+            return if self.is_input(id) { How::Input } else { How::Inline };
+        }
         if let Some(sum) = self.row_sums.get(id) {
             return How::Parts(sum.parts);
         }

@@ -42,6 +42,8 @@ pub(super) struct RowTile {
 /// Terms of the sums of all products in one kernel. Each term is written out for every row of the tile and four columns, so
 /// this bounds the text: 128 terms take a software adapter about two seconds to compile, 512 take eight.
 const TERMS: usize = 160;
+/// Why a value is stored that would make a kernel longer than that.
+const ENOUGH: &str = "enough products for one kernel";
 /// Operands of at most this width are cheap to store, and held in scalars; wider ones in arrays.
 pub(super) const NARROW: usize = 16;
 
@@ -117,12 +119,32 @@ impl RowProducts {
                     None => own.extend(below),
                 }
             }
+            self.bound(part.nodes, &node.args, &mut own, &mut held, cut);
             if self.contains(id) {
                 own.insert(id);
             }
             if !cut.contains_key(&id) {
                 held.insert(id, own);
             }
+        }
+    }
+
+    /// What each argument holds fits into a kernel, but all together may not: then the longest are stored.
+    fn bound(
+        &self,
+        nodes: &[Rc<Node>],
+        args: &[NodeId],
+        own: &mut Held,
+        held: &mut BTreeMap<NodeId, Held>,
+        cut: &mut Cuts,
+    ) {
+        while !self.fit(nodes, own) {
+            let longest =
+                args.iter().filter(|arg| held.contains_key(arg)).max_by_key(|arg| self.terms(nodes, &held[arg]));
+            let Some(longest) = longest else { return };
+            cut.entry(*longest).or_insert(ENOUGH);
+            held.remove(longest);
+            *own = args.iter().filter_map(|arg| held.get(arg)).flatten().copied().collect();
         }
     }
 
@@ -137,7 +159,7 @@ impl RowProducts {
         let (terms, narrow) = (self.terms(nodes, below), from.numel() <= rows * NARROW);
         let more = if self.contains(id) { from[1] } else { 0 };
         let full = terms + more > TERMS || (narrow && 2 * terms >= TERMS);
-        (more > 0 && full).then_some("enough products for one kernel")
+        (more > 0 && full).then_some(ENOUGH)
     }
 
     /// Terms of the sums of these products.

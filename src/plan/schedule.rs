@@ -90,6 +90,7 @@ impl<'p, 'a> Schedule<'p, 'a> {
             Some(product) => Domain::Rows(self.part.nodes[product.index()].shape[0]),
             // Sums in stages are spread over as many invocations as possible.
             None if self.part.stages.left.contains(&id) => Domain::Elements(shape.clone()),
+            None if self.is_many_loops(id) => Domain::Elements(shape.clone()),
             None => Domain::of(&shape),
         };
         let elements = held.is_empty().then_some(Domain::Elements(shape));
@@ -104,6 +105,18 @@ impl<'p, 'a> Schedule<'p, 'a> {
         let tensors = self.tensors(id, &reads);
         self.tensors[g].extend(tensors);
         self.home.insert(id, g);
+    }
+
+    /// Whether a row of it would be many loops, each adding up the parts of one element: a software adapter compiles a kernel
+    /// of 64 of them for 18 seconds.
+    fn is_many_loops(&self, id: NodeId) -> bool {
+        let node = &self.part.nodes[id.index()];
+        let summed = match self.part.how(id) {
+            How::Parts(_) => true,
+            How::Loop => matches!(node.op, Op::MatMul),
+            _ => false,
+        };
+        summed && node.shape.first().is_some_and(|&n| node.shape.numel() > 4 * n)
     }
 
     /// Row products that a kernel would hold to compute this node.

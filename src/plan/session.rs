@@ -1,7 +1,8 @@
 //! Sessions: a plan bound to tensors, replayed.
 
 use super::compile::Plan;
-use super::lower::{COPY, Dispatch, Role, Slot, offset_bytes, session_bytes};
+use super::lower::{COPY, Dispatch, Role, Slot, session_bytes};
+use super::offsets::{Offsets, part};
 use crate::error::{Error, Result};
 use crate::gpu::{Binding, Element, FaultWord, Gpu, KernelSource, Pipeline, Readback, Tensor};
 use crate::graph::DType;
@@ -97,14 +98,16 @@ impl Session {
         let bind = |dispatches: &[Dispatch], pipelines: &[Arc<Pipeline>], tensors: &[Tensor]| {
             let offsets = Offsets::new(&gpu, dispatches);
             let one = |(d, (dispatch, pipeline)): (usize, (&Dispatch, &Arc<Pipeline>))| {
-                let resource = |slot: &Slot| if *slot == Slot::Offsets { offsets.part(d) } else { own.resource(slot, tensors) };
+                let resource =
+                    |slot: &Slot| if *slot == Slot::Offsets { offsets.part(d) } else { own.resource(slot, tensors) };
                 let resources: Vec<_> = dispatch.slots.iter().map(resource).collect();
                 gpu.bind_group(pipeline, &resources)
             };
             dispatches.iter().zip(pipelines).enumerate().map(one).collect::<Result<Vec<_>>>()
         };
         let groups = bind(plan.dispatches(), plan.pipelines(), &tensors)?;
-        let turned = turned(plan, &tensors).map(|turned| bind(plan.dispatches(), plan.pipelines(), &turned)).transpose()?;
+        let turned =
+            turned(plan, &tensors).map(|turned| bind(plan.dispatches(), plan.pipelines(), &turned)).transpose()?;
         let leaps = plan.leaps().iter().map(|leap| bind(&leap.dispatches, &leap.pipelines, &tensors));
         let leaps = leaps.collect::<Result<_>>()?;
         let advance = gpu.pipeline(&advance_source())?;
@@ -397,42 +400,6 @@ fn ring_buffer(gpu: &Gpu, stride: u32) -> wgpu::Buffer {
 
 fn ring_slot(ring: &wgpu::Buffer) -> wgpu::BindingResource<'_> {
     part(ring, 0, 8)
-}
-
-fn part(buffer: &wgpu::Buffer, offset: u64, bytes: u64) -> wgpu::BindingResource<'_> {
-    let size = std::num::NonZeroU64::new(bytes);
-    wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset, size })
-}
-
-/// The tables of offsets of some dispatches in one buffer.
-struct Offsets {
-    buffer: wgpu::Buffer,
-    /// First byte and number of bytes of each.
-    places: Vec<(u64, u64)>,
-}
-
-impl Offsets {
-    fn new(gpu: &Gpu, dispatches: &[Dispatch]) -> Self {
-        let align = u64::from(gpu.caps().limits.min_uniform_buffer_offset_alignment.max(16));
-        let (mut words, mut places) = (vec![], vec![]);
-        for dispatch in dispatches {
-            let (start, bytes) = (4 * words.len() as u64, offset_bytes(&dispatch.offsets));
-            places.push((start, bytes));
-            words.extend(&dispatch.offsets);
-            words.resize(((start + bytes).next_multiple_of(align) / 4) as usize, 0u32);
-        }
-        let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
-        let (label, size) = (Some("ergodic/offsets"), 4 * words.len().max(4) as u64);
-        let desc = wgpu::BufferDescriptor { label, size, usage, mapped_at_creation: false };
-        let buffer = gpu.device().create_buffer(&desc);
-        gpu.queue().write_buffer(&buffer, 0, bytemuck::cast_slice(&words));
-        Offsets { buffer, places }
-    }
-
-    fn part(&self, d: usize) -> wgpu::BindingResource<'_> {
-        let (start, bytes) = self.places[d];
-        part(&self.buffer, start, bytes)
-    }
 }
 
 /// Step counter, the bits that WGSL cannot write as constants, and keys.

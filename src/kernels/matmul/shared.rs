@@ -105,7 +105,11 @@ impl SharedTile {
         line!(out, "    let j0 = (group / TILES_I % TILES_J) * {cols}u;");
         line!(out, "    let part = group / (TILES_I * TILES_J);");
         let [ti, tj] = self.threads;
-        line!(out, "    let slice = lane / {}u;\n    let y = lane / {tj}u % {ti}u;\n    let x = lane % {tj}u;", ti * tj);
+        line!(
+            out,
+            "    let slice = lane / {}u;\n    let y = lane / {tj}u % {ti}u;\n    let x = lane % {tj}u;",
+            ti * tj
+        );
         for (r, p) in (0..self.sums[0]).flat_map(|r| (0..quads_j).map(move |p| (r, p))) {
             line!(out, "    var c{r}_{p} = vec4<f32>();");
         }
@@ -148,7 +152,10 @@ impl SharedTile {
         let own = self.depth / self.slices;
         let written = own.min(WRITTEN_OUT);
         let first = if self.slices > 1 { format!(" + slice * {own}u") } else { String::new() };
-        line!(out, "        for (var step = 0u; step < {own}u; step += {written}u) {{\n            let t = step{first};");
+        line!(
+            out,
+            "        for (var step = 0u; step < {own}u; step += {written}u) {{\n            let t = step{first};"
+        );
         (0..written).for_each(|t| self.term(out, t));
         line!(out, "        }}\n        workgroupBarrier();\n    }}");
     }
@@ -162,7 +169,8 @@ impl SharedTile {
         for (i, (r, p)) in (0..self.sums[0]).flat_map(|r| (0..self.sums[1] / 4).map(move |p| (r, p))).enumerate() {
             let block = ["as_", "bs"][i % 2];
             line!(out, "    {block}[lane] = c{r}_{p};\n    workgroupBarrier();");
-            let others = (1..self.slices).map(|slice| format!(" + {block}[(lane + {}u) % {}u]", slice * self.slice(), self.invocations()));
+            let others = (1..self.slices)
+                .map(|slice| format!(" + {block}[(lane + {}u) % {}u]", slice * self.slice(), self.invocations()));
             line!(out, "    c{r}_{p} = c{r}_{p}{};", others.collect::<String>());
         }
     }

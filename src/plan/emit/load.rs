@@ -60,7 +60,8 @@ impl Emitter<'_> {
                 let start = if max { "bitcast<f32>(0xff7fffffu)" } else { "0.0" };
                 let at = flat.plus(&self.base(base));
                 if !max && count <= FEW_PARTS {
-                    return self.total(count, DType::F32, |e, c| e.load(binding, &at.plus(&c.times(stride)), DType::F32));
+                    return self
+                        .total(count, DType::F32, |e, c| e.load(binding, &at.plus(&c.times(stride)), DType::F32));
                 }
                 self.fold_loop(
                     count,

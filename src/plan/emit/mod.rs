@@ -13,6 +13,7 @@ mod load;
 mod ops;
 mod parts;
 mod random;
+mod spread;
 mod value;
 
 pub use index::{Affine, Sym, SymInfo, flatten};
@@ -73,6 +74,8 @@ pub struct Emitter<'a> {
     names: usize,
     /// Layers of a network that the kernel holds.
     arrays: Option<arrays::Arrays>,
+    /// The columns of wide rows that a lane holds, where they are spread over a subgroup.
+    lanes: Option<spread::Lanes>,
     /// What neighbours of an element are called, by the shift.
     neighbours: HashMap<(NodeId, Vec<Affine>, Vec<i32>), Val>,
     /// States that are known by names alone.
@@ -107,6 +110,7 @@ impl<'a> Emitter<'a> {
             opaque: HashMap::new(),
             names: 0,
             arrays: None,
+            lanes: None,
             neighbours: HashMap::new(),
             states: HashSet::new(),
             escaped: false,

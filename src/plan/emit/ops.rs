@@ -3,6 +3,7 @@
 use super::value::UNROLL;
 use super::{Affine, Emitter, Val};
 use crate::graph::{Binary, Boundary, Compare, DType, Node, NodeId, Op, Tap, Unary};
+use crate::plan::spread::NARROW;
 
 /// Rough cost of an element-wise function, in floating-point operations.
 pub fn unary_flops(f: Unary) -> f64 {
@@ -99,7 +100,7 @@ impl Emitter<'_> {
         terms.pop().unwrap_or(zero)
     }
 
-    fn added(&mut self, pair: &[Val]) -> Val {
+    pub(super) fn added(&mut self, pair: &[Val]) -> Val {
         match pair {
             [a, b] => {
                 self.count(1.0);
@@ -110,7 +111,7 @@ impl Emitter<'_> {
     }
 
     /// The index of the argument of a reduction: `idx` on the axes that stay, `r` counting through the others.
-    fn reduced_index(&mut self, from: &[usize], axes: &[usize], idx: &[Affine], r: &Affine) -> Vec<Affine> {
+    pub(super) fn reduced_index(&mut self, from: &[usize], axes: &[usize], idx: &[Affine], r: &Affine) -> Vec<Affine> {
         let mut rest = r.clone();
         let mut full = vec![Affine::default(); from.len()];
         for &axis in axes.iter().rev() {
@@ -124,6 +125,9 @@ impl Emitter<'_> {
     pub(super) fn sum(&mut self, node: &Node, axes: &[usize], idx: &[Affine]) -> Val {
         let arg = node.args[0];
         let from = self.node(arg).shape.clone();
+        if self.adds_lanes(&from, axes, idx) {
+            return self.over_lanes(node, axes, idx);
+        }
         let extent = axes.iter().map(|&a| from[a]).product();
         self.total(extent, node.dtype, |e, r| {
             let at = e.reduced_index(&from, axes, idx, &r);
@@ -153,6 +157,9 @@ impl Emitter<'_> {
     pub(super) fn max_over(&mut self, node: &Node, axes: &[usize], idx: &[Affine]) -> Val {
         let arg = node.args[0];
         let from = self.node(arg).shape.clone();
+        if self.adds_lanes(&from, axes, idx) {
+            return self.over_lanes(node, axes, idx);
+        }
         let extent: usize = axes.iter().map(|&a| from[a]).product();
         let lowest = if node.dtype == DType::F32 { "bitcast<f32>(0xff7fffffu)" } else { "0u" };
         if extent > UNROLL {
@@ -198,6 +205,9 @@ impl Emitter<'_> {
     pub(super) fn dot(&mut self, node: &Node, idx: &[Affine]) -> Val {
         let (a, b) = (node.args[0], node.args[1]);
         let k = self.node(a).shape[1];
+        if self.adds_lanes(&[idx[0].extent(&self.syms), k], &[1], idx) {
+            return self.over_lanes(node, &[1], idx);
+        }
         self.total(k, DType::F32, |e, r| {
             let x = e.value(a, &[idx[0].clone(), r.clone()]);
             let y = e.value(b, &[r, idx[1].clone()]);
@@ -258,6 +268,9 @@ impl Emitter<'_> {
     }
 
     pub(super) fn pad(&mut self, node: &Node, start: &[usize], idx: &[Affine]) -> Val {
+        if let Some(val) = self.padded_column(node, start, idx) {
+            return val;
+        }
         let from = self.node(node.args[0]).shape.clone();
         let zero = self.literal(0.0, node.dtype);
         let (mut inside, mut levels, mut at) = (vec![], vec![], vec![]);
@@ -302,9 +315,15 @@ impl Emitter<'_> {
             at[axis] = Affine::constant(c - start);
             return self.value(part, &at);
         }
+        let place = self.place_of_column(&node.shape, axis, &idx[axis]);
         let (text, read) = (self.wgsl(&idx[axis]), idx[axis].levels(&self.syms));
         let mut chosen: Option<Val> = None;
         for (part, start, n) in parts {
+            if let Some(place) = place.filter(|_| n <= NARROW) {
+                let before = chosen.unwrap_or_else(|| self.literal(0.0, node.dtype));
+                chosen = Some(self.joined_columns(before, part, start, idx, place));
+                continue;
+            }
             at[axis] = self.opaque(format!("min(({text}) - min({text}, {start}u), {}u)", n - 1), n, &read);
             let x = self.value(part, &at);
             chosen = Some(match chosen {

@@ -16,6 +16,9 @@ impl Emitter<'_> {
         if let Some(val) = self.array_element(node, idx) {
             return val;
         }
+        if let Some(val) = self.of_another_lane(node, idx) {
+            return val;
+        }
         self.escaped |= self.states.contains(&node);
         let sources = self.sources;
         let val = match sources.get(&node) {
@@ -103,9 +106,12 @@ impl Emitter<'_> {
         let to = &node.shape;
         // Equal leading axes (the walkers) stay as they are: only the rest is flattened and divided.
         let same = from.iter().zip(to.iter()).take_while(|(a, b)| a == b).count();
-        let mut flat = flatten(&idx[same..], &to[same..]);
-        let mut tail = vec![];
-        for &n in from[same..].iter().rev() {
+        // So does a last axis: lanes of a subgroup may hold its columns.
+        let last = usize::from(same < from.len().min(to.len()) && from.last() == to.last());
+        let (from_end, to_end) = (from.len() - last, to.len() - last);
+        let mut flat = flatten(&idx[same..to_end], &to[same..to_end]);
+        let mut tail = idx[to_end..].to_vec();
+        for &n in from[same..from_end].iter().rev() {
             let (quotient, rest) = if n == 0 { Default::default() } else { self.div_rem(&flat, n) };
             tail.push(rest);
             flat = quotient;

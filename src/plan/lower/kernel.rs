@@ -207,3 +207,16 @@ pub(super) fn row_entry(tile: RowTile, count: usize, invocations: usize, body: &
          let flat = flat_index(group, groups, local, {group}u);\n{stop}{rows}{body}}}\n"
     )
 }
+
+/// The entry point of a kernel with a subgroup for each row: `row0` is the row, `lane` the place in the subgroup. All lanes
+/// go through all of it, because they hand values to each other.
+pub(super) fn subgroup_entry(rows: usize, lanes: u32, body: &str) -> String {
+    format!(
+        "@compute @workgroup_size({lanes})\n\
+         fn main(\n    @builtin(workgroup_id) group: vec3<u32>,\n    @builtin(num_workgroups) groups: vec3<u32>,\n    \
+         @builtin(local_invocation_index) local: u32,\n    @builtin(subgroup_invocation_id) lane: u32,\n) {{\n    \
+         let flat = flat_index(group, groups, local, {lanes}u);\n    \
+         let row0 = min(flat / {lanes}u, {}u);\n{body}}}\n",
+        rows - 1
+    )
+}

@@ -9,6 +9,7 @@ mod parts;
 mod row_sums;
 mod rows;
 mod sources;
+mod spread;
 mod stream;
 mod tiled;
 

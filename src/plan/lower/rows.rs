@@ -4,7 +4,7 @@
 use super::kernel::{Frame, row_entry};
 use super::{About, Dispatch, Lowering, Needs, Role, STEP};
 use crate::error::Result;
-use crate::graph::{DType, NodeId, Op, Shape};
+use crate::graph::{DType, NodeId, Op};
 use crate::plan::choices::Form;
 use crate::plan::classify::LOOPS;
 use crate::plan::emit::{Affine, Emitter, Val};
@@ -17,15 +17,18 @@ use std::collections::BTreeSet;
 const ONE: RowTile = RowTile { rows: 1, group: super::kernel::GROUP, broadcast: false, widest: 0 };
 
 /// A row that an invocation computes.
-struct Row {
+pub(super) struct Row {
     /// Its index, always in range.
-    index: Affine,
+    pub index: Affine,
     /// The WGSL condition under which it is this invocation's to store; `None` is always.
-    own: Option<String>,
+    pub own: Option<String>,
 }
 
 impl Lowering<'_> {
     pub(super) fn rows(&self, g: usize, group: &Group, count: usize, form: Form) -> Result<Dispatch> {
+        if let Some(spread) = self.part.spread {
+            return self.spread_rows(g, group, *spread, form);
+        }
         let Needs { reads, inlined } = &self.needs[g];
         // What is found in memory, sums in parts among it, is not computed here.
         let computed: BTreeSet<_> = inlined.iter().copied().filter(|id| !reads.contains_key(id)).collect();
@@ -121,6 +124,19 @@ impl Lowering<'_> {
 
     /// The whole plan in one dispatch: state in registers, a loop over steps around the body.
     fn over_steps(&self, frame: &mut Frame, out: &mut Emitter<'_>, group: &Group, rows: &[Row]) {
+        let registers = self.step_loop(out, group, rows);
+        for (r, row) in rows.iter().enumerate() {
+            out.only_if(row.own.as_deref(), |out| {
+                let own: Vec<_> = registers.iter().filter(|held| held.row == r).collect();
+                own.iter().for_each(|held| self.store(frame, out, held.root, &held.places[0], &held.names));
+                let stored: Vec<_> = own.iter().map(|held| (held.root, held.names.clone())).collect();
+                self.guard(frame, out, 0, &stored);
+            });
+        }
+    }
+
+    /// The loop over steps, and what it leaves in registers.
+    pub(super) fn step_loop(&self, out: &mut Emitter<'_>, group: &Group, rows: &[Row]) -> Vec<Registers> {
         let registers = self.registers(out, group, rows);
         let level = out.open();
         out.statement(level, "let step = session.base_step + t;", &[]);
@@ -136,14 +152,7 @@ impl Lowering<'_> {
         // After all values are computed from the old state.
         assignments.iter().for_each(|text| out.statement(level, text, &[]));
         out.close("for (var t = 0u; t < ring.count; t++) {", &[]);
-        for (r, row) in rows.iter().enumerate() {
-            out.only_if(row.own.as_deref(), |out| {
-                let own: Vec<_> = registers.iter().filter(|held| held.row == r).collect();
-                own.iter().for_each(|held| self.store(frame, out, held.root, &held.places[0], &held.names));
-                let stored: Vec<_> = own.iter().map(|held| (held.root, held.names.clone())).collect();
-                self.guard(frame, out, 0, &stored);
-            });
-        }
+        registers
     }
 
     /// A variable for every element that a looping kernel stores: states start from memory, other outputs from nothing.
@@ -153,7 +162,7 @@ impl Lowering<'_> {
         for &root in &group.roots {
             let (old, dtype) = (self.old_state(root), self.node(root).dtype);
             for (r, row) in rows.iter().enumerate() {
-                let places = elements_of(&self.node(root).shape, &row.index);
+                let places = elements_in(out, &self.node(root).shape, &row.index);
                 let mut names = vec![];
                 for idx in &places {
                     let name = format!("s{n}");
@@ -183,11 +192,11 @@ impl Lowering<'_> {
 }
 
 /// The names of one row of a stored node in a looping kernel.
-struct Registers {
-    root: NodeId,
+pub(super) struct Registers {
+    pub root: NodeId,
     row: usize,
-    places: Vec<Vec<Affine>>,
-    names: Vec<Val>,
+    pub places: Vec<Vec<Affine>>,
+    pub names: Vec<Val>,
 }
 
 /// When the `r`-th row of an invocation is its own to store: tiles may reach over the last row, grids over the last tile.
@@ -197,7 +206,7 @@ fn own(tile: RowTile, r: usize, invocations: usize, count: usize) -> Option<Stri
 }
 
 /// Steps that a kernel may take in one launch, each with so many turns of loops inside.
-fn steps_at_once(turns: f64) -> u32 {
+pub(super) fn steps_at_once(turns: f64) -> u32 {
     (LOOPS as f64 / (1.0 + turns)).clamp(1.0, f64::from(u32::MAX)) as u32
 }
 
@@ -209,8 +218,16 @@ fn zero(dtype: DType) -> &'static str {
     }
 }
 
+/// Indices of the elements of row `i` that an invocation holds: all of them, or a lane's own columns.
+fn elements_in(out: &Emitter<'_>, shape: &[usize], i: &Affine) -> Vec<Vec<Affine>> {
+    let Some(columns) = out.columns(shape) else { return elements_of(shape, i) };
+    let others = elements_of(&shape[..shape.len() - 1], i);
+    let with = |other: &Vec<Affine>, column: &Affine| other.iter().chain([column]).cloned().collect();
+    others.iter().flat_map(|other| columns.iter().map(move |column| with(other, &column.index))).collect()
+}
+
 /// Indices of all elements of row `i`.
-fn elements_of(shape: &Shape, i: &Affine) -> Vec<Vec<Affine>> {
+fn elements_of(shape: &[usize], i: &Affine) -> Vec<Vec<Affine>> {
     let width = shape[1..].iter().product();
     (0..width)
         .map(|flat| {
