@@ -197,7 +197,8 @@ fn a_buffer_of_the_host_becomes_a_tensor_if_it_is_fit_for_it() -> Result<()> {
     let buffer = |size, usage| {
         gpu.device().create_buffer(&wgpu::BufferDescriptor { label: None, size, usage, mapped_at_creation: false })
     };
-    let good = buffer(512, U::STORAGE | U::COPY_SRC | U::COPY_DST);
+    let any = U::STORAGE | U::COPY_SRC | U::COPY_DST;
+    let good = buffer(512, any | U::UNIFORM);
     let x = Tensor::from_wgpu(gpu, "x", &[3], DType::F32, good.clone(), 256)?;
     x.write(&[1.0f32, 2.0, 3.0])?;
     assert_eq!(x.read::<f32>()?.wait()?, [1.0, 2.0, 3.0]);
@@ -208,6 +209,7 @@ fn a_buffer_of_the_host_becomes_a_tensor_if_it_is_fit_for_it() -> Result<()> {
     assert!(refused(good.clone(), 3, 8), "an offset that cannot be bound");
     assert!(refused(good.clone(), 65, 256), "a buffer that is too short");
     assert!(refused(buffer(512, U::STORAGE), 3, 0), "a buffer that cannot be copied");
+    assert_eq!(refused(buffer(512, any), 3, 0), gpu.caps().is_software(), "uniforms are for software adapters");
     Ok(())
 }
 

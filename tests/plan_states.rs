@@ -168,3 +168,50 @@ fn integers_survive_the_arena() {
         assert_eq!(session.tensor("bits").unwrap().dtype(), DType::U32);
     }
 }
+
+/// Each cell of a ring takes from its neighbour: what a step reads it cannot overwrite. The second state shows whether steps are
+/// counted right.
+fn ring(g: &Graph, n: usize) -> [(&'static str, Var<'_>); 2] {
+    let (u, sum) = (g.input("u", [n]), g.input("sum", []));
+    let neighbour = Var::concat(&[u.narrow(0, 1, n - 1), u.narrow(0, 0, 1)], 0).unwrap();
+    let next = u * 0.75 + neighbour * g.input("rate", []) + g.step().cast(DType::F32) * 0.01;
+    [("u", next), ("sum", sum + u.slice([0], [1]).reshape([]))]
+}
+
+#[test]
+fn states_written_in_turn_with_their_next_values_are_those_of_single_steps_bit_for_bit() {
+    let n = 640;
+    for (tier, gpu) in common::gpus() {
+        let g = Graph::new();
+        let plan = compile(&gpu, &ring(&g, n));
+        assert!(plan.report().to_string().contains("into `u`"), "a step alone copies: {}", plan.report());
+        let run = |chunks: &[u64], [u, rate]: [Tensor; 2]| {
+            let sum = tensor(&gpu, &[], &[0.0]);
+            let bindings = Bindings::new().tensor("u", &u).tensor("sum", &sum).tensor("rate", &rate);
+            let mut session = Session::new(&plan, bindings).unwrap();
+            chunks.iter().for_each(|&k| session.run(k).unwrap());
+            session.check().unwrap();
+            [u, sum].map(|t| t.read::<f32>().unwrap().wait().unwrap())
+        };
+        let fresh = || [tensor(&gpu, &[n], &noise(n, 1)), tensor(&gpu, &[], &[0.25])];
+        // In one buffer of the caller the state cannot be bound for writing beside the rate, which is read.
+        let shared = || {
+            use wgpu::BufferUsages as U;
+            let usage = U::STORAGE | U::UNIFORM | U::COPY_SRC | U::COPY_DST;
+            let desc = wgpu::BufferDescriptor { label: None, size: 8192, usage, mapped_at_creation: false };
+            let buffer = gpu.device().create_buffer(&desc);
+            let part = |name, shape: &[usize], at| {
+                Tensor::from_wgpu(&gpu, name, shape, DType::F32, buffer.clone(), at).unwrap()
+            };
+            let (u, rate) = (part("u", &[n], 0), part("rate", &[], 4096));
+            u.write(&noise(n, 1)).unwrap();
+            rate.write(&[0.25f32]).unwrap();
+            [u, rate]
+        };
+        for steps in 1..6 {
+            let alone = run(&vec![1; steps as usize], fresh());
+            assert_eq!(run(&[steps], fresh()), alone, "{steps} on {tier}");
+            assert_eq!(run(&[steps], shared()), alone, "{steps} in one buffer on {tier}");
+        }
+    }
+}

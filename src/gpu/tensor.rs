@@ -110,7 +110,8 @@ impl Tensor {
         Ok(tensor)
     }
 
-    /// Wraps a part of a buffer of the same device, which needs the usages `STORAGE`, `COPY_SRC` and `COPY_DST`.
+    /// Wraps a part of a buffer of the same device, which needs the usages `STORAGE`, `COPY_SRC` and `COPY_DST`, and on a software
+    /// adapter `UNIFORM` too.
     ///
     /// # Errors
     /// [`Error::Invalid`] for an offset that the device cannot bind, a missing usage, or a buffer that ends before the
@@ -138,9 +139,13 @@ impl Tensor {
             return invalid("size of a tensor's buffer", got, "at least the tensor, padded to 16 bytes");
         }
         use wgpu::BufferUsages as U;
+        let got = format!("{:?}", buffer.usage());
         if !buffer.usage().contains(U::STORAGE | U::COPY_SRC | U::COPY_DST) {
-            let got = format!("{:?}", buffer.usage());
             return invalid("usage of a tensor's buffer", got, "STORAGE | COPY_SRC | COPY_DST");
+        }
+        // Kernels for a software adapter read small tensors as uniforms.
+        if gpu.caps().is_software() && !buffer.usage().contains(U::UNIFORM) {
+            return invalid("usage of a tensor's buffer", got, "with UNIFORM too on a software adapter");
         }
         let (gpu, label, shape) = (gpu.clone(), label.to_string(), Shape::from(shape));
         let memory = Arc::new(Memory::Foreign(buffer));

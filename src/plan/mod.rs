@@ -23,6 +23,7 @@ mod emit;
 mod layers;
 mod leap;
 mod lower;
+mod memory;
 mod offsets;
 mod partition;
 mod products;

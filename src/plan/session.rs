@@ -1,17 +1,15 @@
 //! Sessions: a plan bound to tensors, replayed.
 
 use super::compile::Plan;
-use super::lower::{COPY, Dispatch, Role, Slot, session_bytes};
-use super::offsets::{Offsets, part};
+use super::lower::{COPY, Dispatch, Role, Slot};
+use super::memory::{Own, RING, block_buffer, ring_buffer, ring_slot};
+use super::offsets::Offsets;
 use crate::error::{Error, Result};
 use crate::gpu::{Binding, Element, FaultWord, Gpu, KernelSource, Pipeline, Readback, Tensor};
 use crate::graph::DType;
 use crate::random::RngKey;
 use std::collections::HashMap;
 use std::sync::Arc;
-
-/// Steps of one run that share the ring of step offsets; longer runs go around it.
-const RING: u64 = 1024;
 
 /// What a plan's inputs are bound to, by name.
 #[derive(Clone, Default)]
@@ -316,30 +314,6 @@ impl Session {
     }
 }
 
-/// What a session has of its own beside tensors.
-struct Own<'a> {
-    ring: &'a wgpu::Buffer,
-    block: &'a wgpu::Buffer,
-    arena: &'a Tensor,
-    fault: &'a FaultWord,
-}
-
-impl Own<'_> {
-    fn resource<'b>(&'b self, slot: &Slot, tensors: &'b [Tensor]) -> wgpu::BindingResource<'b> {
-        match slot {
-            Slot::Ring | Slot::Offsets => ring_slot(self.ring),
-            Slot::Window { index, start, words } => {
-                let whole = tensors[*index].buffer_binding();
-                part(whole.buffer, whole.offset + 4 * *start as u64, 4 * *words as u64)
-            }
-            Slot::Session => self.block.as_entire_binding(),
-            Slot::Arena => self.arena.binding(),
-            Slot::Fault => self.fault.binding(),
-            Slot::Tensor { index, .. } => tensors[*index].binding(),
-        }
-    }
-}
-
 /// The tensors of a plan with each state and its next value exchanged; `None` if it has no such states, or if one shares a buffer
 /// with another tensor: what is only read could then not be bound beside it.
 fn turned(plan: &Plan, tensors: &[Tensor]) -> Option<Vec<Tensor>> {
@@ -379,38 +353,6 @@ fn bind_tensors(plan: &Plan, bindings: &Bindings) -> Result<Vec<Tensor>> {
         }
     };
     plan.tensors().iter().map(bind).collect()
-}
-
-/// Entry `j` holds offset `j` and count `j`.
-fn ring_buffer(gpu: &Gpu, stride: u32) -> wgpu::Buffer {
-    let words = stride as usize / 4;
-    let mut data = vec![0u32; words * (RING as usize + 1)];
-    for (j, entry) in data.chunks_mut(words).enumerate() {
-        entry[..2].fill(j as u32);
-    }
-    let buffer = gpu.device().create_buffer(&wgpu::BufferDescriptor {
-        label: Some("ergodic/steps"),
-        size: 4 * data.len() as u64,
-        usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
-        mapped_at_creation: false,
-    });
-    gpu.queue().write_buffer(&buffer, 0, bytemuck::cast_slice(&data));
-    buffer
-}
-
-fn ring_slot(ring: &wgpu::Buffer) -> wgpu::BindingResource<'_> {
-    part(ring, 0, 8)
-}
-
-/// Step counter, the bits that WGSL cannot write as constants, and keys.
-fn block_buffer(gpu: &Gpu, n_keys: usize) -> wgpu::Buffer {
-    let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST;
-    let label = Some("ergodic/session");
-    let size = session_bytes(n_keys);
-    let buffer = gpu.device().create_buffer(&wgpu::BufferDescriptor { label, size, usage, mapped_at_creation: false });
-    let words = [0, f32::INFINITY.to_bits(), f32::NAN.to_bits(), 0];
-    gpu.queue().write_buffer(&buffer, 0, bytemuck::cast_slice(&words));
-    buffer
 }
 
 /// One invocation that adds a ring entry's count to the step counter.
