@@ -1,6 +1,7 @@
 //! Reading and writing elements of buffers. Every buffer is an `array<vec4<u32>>`: bit patterns survive, and four
 //! neighbours are one load wherever the index shows that they lie in one vector.
 
+use super::ops::neutral;
 use super::{Affine, Emitter, Val, XYZW, flatten};
 use crate::graph::{DType, NodeId};
 
@@ -57,7 +58,7 @@ impl Emitter<'_> {
                 self.load(binding, &word, node.dtype)
             }
             Source::Parts { binding, base, count, stride, max } => {
-                let start = if max { "bitcast<f32>(0xff7fffffu)" } else { "0.0" };
+                let start = neutral(node.dtype, max);
                 let at = flat.plus(&self.base(base));
                 if !max && count <= FEW_PARTS {
                     return self
@@ -66,7 +67,7 @@ impl Emitter<'_> {
                 self.fold_loop(
                     count,
                     start,
-                    |e, c| e.load(binding, &at.plus(&c.times(stride)), DType::F32),
+                    |e, c| e.load(binding, &at.plus(&c.times(stride)), node.dtype),
                     |acc, term| if max { format!("max({acc}, {term})") } else { format!("{acc} + {term}") },
                 )
             }

@@ -184,16 +184,14 @@ impl<'a> Emitter<'a> {
         self.scopes.len() - 1
     }
 
-    /// What `write` writes, under a condition. It may use what is known outside.
+    /// What `write` writes, under a condition. It may use what is known outside; an index that it names is forgotten.
     pub fn only_if(&mut self, condition: Option<&str>, write: impl FnOnce(&mut Self)) {
-        let level = self.level();
-        if let Some(condition) = condition {
-            self.statement(level, &format!("if ({condition}) {{"), &[]);
-        }
+        let Some(condition) = condition else { return write(self) };
+        let (level, known) = (self.level(), self.opaque.clone());
+        self.statement(level, &format!("if ({condition}) {{"), &[]);
         write(self);
-        if condition.is_some() {
-            self.statement(level, "}", &[]);
-        }
+        self.statement(level, "}", &[]);
+        self.opaque = known;
     }
 
     /// A loop over `quads` vectors that stores: it stays where it is written.

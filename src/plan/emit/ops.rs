@@ -23,6 +23,15 @@ pub fn binary_flops(f: Binary) -> f64 {
     }
 }
 
+/// What a reduction starts from. Below every number: the lowest finite one, because WGSL has no infinite constants.
+pub(super) fn neutral(dtype: DType, max: bool) -> &'static str {
+    match (dtype, max) {
+        (DType::F32, true) => "bitcast<f32>(0xff7fffffu)",
+        (DType::F32, false) => "0.0",
+        _ => "0u",
+    }
+}
+
 impl Emitter<'_> {
     pub(super) fn unary(&mut self, f: Unary, arg: NodeId, idx: &[Affine]) -> Val {
         let x = self.value(arg, idx);
@@ -161,7 +170,7 @@ impl Emitter<'_> {
             return self.over_lanes(node, axes, idx);
         }
         let extent: usize = axes.iter().map(|&a| from[a]).product();
-        let lowest = if node.dtype == DType::F32 { "bitcast<f32>(0xff7fffffu)" } else { "0u" };
+        let lowest = neutral(node.dtype, true);
         if extent > UNROLL {
             let axes = axes.to_vec();
             let term = |e: &mut Self, r: Affine| {

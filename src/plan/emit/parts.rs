@@ -1,5 +1,6 @@
 //! Parts of a long reduction.
 
+use super::ops::neutral;
 use super::{Affine, Emitter, Val};
 use crate::graph::{NodeId, Op};
 
@@ -20,7 +21,7 @@ impl Emitter<'_> {
     pub fn part(&mut self, node: NodeId, idx: &[Affine], part: &Affine, cut: PartCut) -> Val {
         let PartCut { parts, terms, lanes } = cut;
         let max = matches!(self.node(node).op, Op::Max { .. });
-        let neutral = if max { "bitcast<f32>(0xff7fffffu)" } else { "0.0" };
+        let neutral = neutral(self.node(node).dtype, max);
         let combine = move |a: &str, b: &str| if max { format!("max({a}, {b})") } else { format!("{a} + {b}") };
         let groups = terms / lanes;
         let rounds = groups.div_ceil(parts);

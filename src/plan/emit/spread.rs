@@ -1,7 +1,8 @@
 //! Wide rows spread over the lanes of a subgroup: which columns a lane holds, and what lanes do together.
 
+use super::ops::neutral;
 use super::{Affine, Emitter, Val};
-use crate::graph::{DType, Node, NodeId, Op};
+use crate::graph::{Node, NodeId, Op};
 use crate::plan::spread::Spread;
 
 /// The columns of a wide row that a lane holds.
@@ -59,8 +60,7 @@ impl Emitter<'_> {
         let (from, max) = (self.node(node.args[0]).shape.clone(), matches!(node.op, Op::Max { .. }));
         let Some(columns) = self.columns(&from) else { return self.literal(0.0, node.dtype) };
         let others: Vec<_> = axes.iter().copied().filter(|&axis| axis + 1 < from.len()).collect();
-        let lowest = Val::new(if node.dtype == DType::F32 { "bitcast<f32>(0xff7fffffu)" } else { "0u" }, 0);
-        let neutral = if max { lowest } else { self.literal(0.0, node.dtype) };
+        let neutral = Val::new(neutral(node.dtype, max), 0);
         let mut terms = vec![];
         for other in 0..others.iter().map(|&axis| from[axis]).product() {
             for column in &columns {

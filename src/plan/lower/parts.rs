@@ -42,7 +42,7 @@ impl Lowering<'_> {
         let part = out.part(id, &idx[1..], &idx[0], cut);
         let (arena, base) = (frame.arena(), frame.base(base));
         let word = idx[0].times(stride).plus(&flatten(&idx[1..], &node.shape)).plus(&out.base(base));
-        out.store(arena, &word, &[part], DType::F32);
+        out.store(arena, &word, &[part], node.dtype);
         let flops = out.flops * places as f64;
         let body = format!("{STEP}{}", out.finish());
         let what = format!("{count} parts of {} #{}", node.op.name(), id.0);
