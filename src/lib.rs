@@ -109,6 +109,7 @@ pub mod error;
 pub mod gpu;
 pub mod graph;
 pub mod kernels;
+pub mod linalg;
 pub mod methods;
 pub mod nn;
 pub mod plan;
