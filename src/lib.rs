@@ -106,6 +106,7 @@ pub mod autodiff;
 pub mod data;
 pub mod dynamics;
 pub mod error;
+pub mod field;
 pub mod gpu;
 pub mod graph;
 pub mod kernels;
