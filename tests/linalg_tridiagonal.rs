@@ -7,7 +7,7 @@ mod compare;
 use compare::{assert_close, noise};
 use ergodic::autodiff::grads;
 use ergodic::graph::{Dependence, Feeds, Graph, Var};
-use ergodic::linalg::tridiagonal::{Diagonals, cyclic_tridiagonal, tridiagonal};
+use ergodic::linalg::tridiagonal::{Diagonals, RowSums, cyclic_tridiagonal, tridiagonal};
 
 const EPS: f64 = f32::EPSILON as f64;
 
@@ -37,9 +37,14 @@ fn solves_along_any_axis_equal_their_f64_meaning() {
                 ("down", tridiagonal(l, d, zero, r).unwrap()),
                 ("up", tridiagonal(zero, d, rows, r).unwrap()),
                 ("diagonal", tridiagonal(zero, d, zero, r).unwrap()),
+                ("sums", RowSums { lower: l, sum: d + 2.0, upper: u }.solve(r, 1).unwrap()),
+                ("sums down", RowSums { lower: l, sum: d + 2.0, upper: zero }.solve(r, 1).unwrap()),
+                ("sums up", RowSums { lower: zero, sum: d + 2.0, upper: u }.solve(r, 1).unwrap()),
             ];
             if n >= 3 {
                 outputs.push(("ring", cyclic_tridiagonal(l, d, u, r).unwrap()));
+                outputs
+                    .push(("ring by sums", RowSums { lower: l, sum: d + 2.0, upper: u }.solve_cyclic(r, 1).unwrap()));
                 outputs.push(("rings by row", cyclic_tridiagonal(rows, d, u, r + 1.0).unwrap()));
             }
             assert_close(&format!("{n} unknowns on {tier}"), &gpu, &g, &outputs, BOUND);
@@ -51,8 +56,37 @@ fn solves_along_any_axis_equal_their_f64_meaning() {
 fn lines_beyond_the_turns_of_a_software_adapter_are_whole() {
     let (g, n) = (Graph::new(), 70_001);
     let (r, one) = (input(&g, "r", &[2, n]), g.constant(1.0));
-    let outputs = [("x", tridiagonal(one, one * 3.5, -one, r).unwrap())];
+    let sums = RowSums { lower: -one, sum: one * 0.5, upper: -one }.solve(r, 1).unwrap();
+    let outputs = [("x", tridiagonal(one, one * 3.5, -one, r).unwrap()), ("sums", sums)];
     assert_close("70001 unknowns", &common::gpu(), &g, &outputs, BOUND);
+}
+
+/// Worst relative error of `(1 + 2 r) x_k - r (x_{k-1} + x_{k+1}) = u_k` for a field of one sign, on the device.
+fn worst_relative(r: f64, solve: impl for<'g> Fn(Var<'g>, Var<'g>) -> Var<'g>) -> f64 {
+    let (g, n) = (Graph::new(), 128);
+    let (noise, sides) = (input(&g, "u", &[3, n]), g.constant(-r));
+    let x = solve(noise + 1.5, sides);
+    let all = compare::both(&common::gpu(), &g, &[("x", x)]).unwrap();
+    let pairs = all[0].0.iter().zip(&all[0].1);
+    pairs.fold(0.0, |worst, (got, want)| f64::max(worst, (got / want - 1.0).abs()))
+}
+
+#[test]
+fn sums_of_rows_keep_a_field_of_one_sign_at_any_step() {
+    for r in [1.0, 1e3, 1e6] {
+        let ring = worst_relative(r, |u, sides| {
+            RowSums { lower: sides, sum: sides * 0.0 + 1.0, upper: sides }.solve_cyclic(u, 1).unwrap()
+        });
+        let line = worst_relative(r, |u, sides| {
+            RowSums { lower: sides, sum: sides * 0.0 + 1.0, upper: sides }.solve(u, 1).unwrap()
+        });
+        // Eight roundings a place of positive terms, down and up a line of 128 places, three times around a ring.
+        assert!(line < 8.0 * 2.0 * 128.0 * 0.5 * EPS, "r = {r}: {line:e}");
+        assert!(ring < 3.0 * 8.0 * 2.0 * 128.0 * 0.5 * EPS, "r = {r}: {ring:e}");
+    }
+    // The control: the diagonal has forgotten its 1.
+    let by_diagonal = worst_relative(1e6, |u, sides| cyclic_tridiagonal(sides, 1.0 - sides * 2.0, sides, u).unwrap());
+    assert!(by_diagonal > 1e-3, "{by_diagonal:e}");
 }
 
 #[test]
@@ -86,10 +120,12 @@ fn the_solution_on_a_ring_satisfies_its_equations() {
         let [lower, diag, upper, right] = ["l", "d", "u", "r"].map(|name| input(&g, name, &[n]));
         let x = cyclic_tridiagonal(lower, diag, upper, right).unwrap();
         let cut = tridiagonal(lower, diag, upper, right).unwrap();
+        let sums = RowSums { lower, sum: lower + diag + upper, upper }.solve_cyclic(right, 0).unwrap();
         let feeds = Feeds::new().tensor("l", &l).tensor("d", &d).tensor("u", &u).tensor("r", &apply(&want));
-        let got = g.eval_f64(&[x, cut], &feeds).unwrap();
+        let got = g.eval_f64(&[x, cut, sums], &feeds).unwrap();
         let worst = |got: &[f64]| got.iter().zip(&want).fold(0f64, |worst, (g, w)| worst.max((g - w).abs()));
         assert!(worst(&got[0].data) < BOUND / EPS * f64::EPSILON, "{n}: {}", worst(&got[0].data));
+        assert!(worst(&got[2].data) < BOUND / EPS * f64::EPSILON, "{n} by sums: {}", worst(&got[2].data));
         // The control: without the corners the answer is another one.
         assert!(worst(&got[1].data) > 1e-3, "{n}");
     }

@@ -1,17 +1,17 @@
 //! Implicit steps along one axis: a tridiagonal system in every line.
 
 use super::grid::Grid;
-use super::operators::{Order, scaled};
 use super::walls::{Ghost, Parity};
 use crate::error::{Error, Result};
 use crate::graph::Var;
-use crate::linalg::tridiagonal::Diagonals;
+use crate::linalg::tridiagonal::RowSums;
 
 impl Grid {
     /// The field `x` with `x - a d2x/dx_k^2 = right`, along axis `k` of the grid, for `a >= 0` in units of length squared. The
     /// second derivative is that of [`laplacian`](Self::laplacian) of order two, walls with their values and slopes included.
     ///
-    /// One invocation a line ([`Var::tridiagonal`]); rings take one line more for all.
+    /// One invocation a line ([`Var::tridiagonal_by_sums`]), and two lines more for all rings. By sums of rows: a field of one
+    /// sign is exact to a few roundings a cell at any `a`, so steps far over the explicit limit conserve in f32 too.
     ///
     /// ```
     /// use ergodic::field::{Axis, Edge, Grid};
@@ -46,14 +46,14 @@ impl Grid {
         let side = full(-r, n, &mut shape);
         let walls = [(axis.low, -1.0), (axis.high, 1.0)].map(|(edge, out)| Ghost::new(axis, edge, out, Parity::Own));
         let [Some(low), Some(high)] = walls else {
-            let diag = full(1.0 + 2.0 * r, n, &mut shape);
-            return Diagonals { lower: side, diag, upper: side }.solve_cyclic(right, first + k);
+            let sum = full(1.0, n, &mut shape);
+            return RowSums { lower: side, sum, upper: side }.solve_cyclic(right, first + k);
         };
-        // Half a matrix row beyond the wall: `-r (sign u + jump)`.
-        let end = |ghost: Ghost| 1.0 + 2.0 * r - r * ghost.sign;
-        let parts = [(end(low), 1), (1.0 + 2.0 * r, n - 2), (end(high), 1)];
+        // Beside a wall stands `1 + 2 r - r sign` on the diagonal, and one neighbour less: `-r (sign u + jump)` is beyond it.
+        let end = |ghost: Ghost| 1.0 + r * (1.0 - ghost.sign);
+        let parts = [(end(low), 1), (1.0, n - 2), (end(high), 1)];
         let parts: Vec<_> = parts.into_iter().map(|(value, len)| full(value, len, &mut shape)).collect();
-        let diag = Var::concat(&parts, 0).unwrap_or(side);
+        let sum = Var::concat(&parts, 0).unwrap_or(side);
         let place = g.iota(first + k, right.shape());
         let mut known = right;
         for (ghost, cell) in [(low, 0), (high, n - 1)] {
@@ -61,17 +61,12 @@ impl Grid {
                 known = known + place.equal(cell as u32).select(right.zeros_like() + r * ghost.jump(0), 0.0);
             }
         }
-        Diagonals { lower: side, diag, upper: side }.solve(known, first + k)
+        RowSums { lower: side, sum, upper: side }.solve(known, first + k)
     }
 
-    /// `u + a d2u/dx_k^2`.
-    fn forward_lines<'g>(&self, u: Var<'g>, k: usize, a: f64) -> Result<Var<'g>> {
-        let along = scaled(Order::Two.curvature(), a / self.axis(k).spacing().powi(2));
-        Ok(u + self.sum_along(u, &[(k, along)], Parity::Own)?)
-    }
-
-    /// One step of Crank and Nicolson along axis `k` alone, `a` its diffusivity times step.
+    /// One step of Crank and Nicolson along axis `k` alone, `a` its diffusivity times step: the middle of the step by half an
+    /// implicit step, and once more as far. No second derivative is taken, which f32 would round in units of `a / dx^2`.
     pub(super) fn crank_nicolson_lines<'g>(&self, u: Var<'g>, k: usize, a: f64) -> Result<Var<'g>> {
-        self.solve_lines(self.forward_lines(u, k, 0.5 * a)?, k, 0.5 * a)
+        Ok(self.solve_lines(u, k, 0.5 * a)? * 2.0 - u)
     }
 }

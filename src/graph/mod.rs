@@ -36,7 +36,7 @@ mod var;
 
 pub use eval::{Feed, Feeds, Value};
 pub use key::Key;
-pub use op::{Binary, Boundary, Compare, Draw, NormalMode, Op, Tap, Unary};
+pub use op::{Binary, Boundary, Compare, Draw, Middle, NormalMode, Op, Tap, Unary};
 pub use ops::Axes;
 pub use print::Printed;
 pub use rows::Dependence;

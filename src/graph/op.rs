@@ -107,6 +107,15 @@ impl Tap {
     }
 }
 
+/// What the middle coefficient of a tridiagonal matrix is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Middle {
+    /// The diagonal.
+    Diagonal,
+    /// The sum of the row, of what stands inside the matrix.
+    RowSum,
+}
+
 /// What a node computes from its arguments. The node's shape and element type complete the meaning.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Op {
@@ -146,11 +155,13 @@ pub enum Op {
         /// The axis.
         axis: usize,
     },
-    /// Solution of a tridiagonal system in each line along one axis: `args` are what stands below the diagonal, on it and
-    /// above it, and the right side, all of the node's shape. See [`Var::tridiagonal`](super::Var::tridiagonal).
+    /// Solution of a tridiagonal system in each line along one axis: `args` are what stands below the diagonal, in the middle
+    /// and above it, and the right side, all of the node's shape. See [`Var::tridiagonal`](super::Var::tridiagonal).
     Tridiagonal {
         /// The axis.
         axis: usize,
+        /// What stands in the middle.
+        middle: Middle,
     },
     /// Same elements in row-major order, other axes.
     Reshape,

@@ -159,7 +159,7 @@ impl Placement<'_> {
                 self.agreed()
             }
             Op::Sum { axes } | Op::Max { axes } => self.reduced(axes, self.at[0].ok_or(Mixed)?),
-            Op::CumSum { axis } | Op::Tridiagonal { axis } => {
+            Op::CumSum { axis } | Op::Tridiagonal { axis, .. } => {
                 let inner = self.agreed()?;
                 self.reduced(&[*axis], inner).and(Ok(inner))
             }

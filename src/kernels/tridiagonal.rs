@@ -14,6 +14,8 @@ pub struct Sides {
     pub below: bool,
     /// Anything above it.
     pub above: bool,
+    /// Whether sums of rows stand for the diagonal.
+    pub sums: bool,
 }
 
 /// What one dispatch does: the places that it eliminates, and those in which it substitutes.
@@ -29,7 +31,7 @@ pub struct Part {
 ///
 /// ```
 /// use ergodic::kernels::tridiagonal::{Part, Sides, dispatches};
-/// let both = Sides { below: true, above: true };
+/// let both = Sides { below: true, above: true, sums: false };
 /// assert_eq!(dispatches(30, both, 60), [Part { down: 0..30, up: 0..30 }]);
 /// let parts = dispatches(80, both, 60);
 /// assert_eq!(parts.iter().map(|part| part.down.clone()).collect::<Vec<_>>(), [0..60, 60..80, 0..0, 0..0]);
@@ -69,6 +71,7 @@ pub fn text(part: &Part, lines: usize, length: usize, sides: Sides, io: &str) ->
         .set("UP", u8::from(!part.up.is_empty()))
         .set("ABOVE", u8::from(sides.above))
         .set("BELOW", u8::from(sides.below))
+        .set("SUMS", u8::from(sides.sums))
         .splice("io", io);
     preprocess("tridiagonal", &shader, &defines)
 }

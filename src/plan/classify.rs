@@ -160,7 +160,7 @@ fn keeps_rows(nodes: &[Rc<Node>], node: &Node, arg: usize) -> bool {
     match &node.op {
         op if is_elementwise(op) => true,
         Op::Sum { axes } | Op::Max { axes } => !axes.contains(&0),
-        Op::CumSum { axis } | Op::Tridiagonal { axis } => *axis != 0,
+        Op::CumSum { axis } | Op::Tridiagonal { axis, .. } => *axis != 0,
         Op::Reshape => true,
         Op::Permute(perm) => perm[0] == 0,
         Op::Broadcast => from.len() == node.shape.len(),

@@ -186,7 +186,9 @@ fn apply(node: &Node, args: &[Arg<'_>]) -> Result<Vec<f64>> {
         (Op::Sum { axes }, [x]) => reduce::sum(x.data, &x.shape, axes, dtype),
         (Op::Max { axes }, [x]) => reduce::max(x.data, &x.shape, axes, dtype),
         (Op::CumSum { axis }, [x]) => reduce::cumsum(x.data, to, *axis, dtype),
-        (Op::Tridiagonal { axis }, [l, d, u, r]) => solve::tridiagonal([l.data, d.data, u.data], r.data, to, *axis),
+        (Op::Tridiagonal { axis, middle }, [l, m, u, r]) => {
+            solve::tridiagonal([l.data, m.data, u.data], *middle, r.data, (to, *axis))
+        }
         (Op::MatMul, [a, b]) => reduce::matmul(a.data, b.data, to),
         (Op::Stencil { taps, boundary }, [x]) => reduce::stencil(x.data, to, taps, *boundary),
         (Op::Gather, [table, at]) => index::gather(table.data, &table.shape, at.data)?,

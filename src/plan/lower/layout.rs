@@ -107,7 +107,7 @@ impl Lowering<'_> {
                     values.push((id, true, Life { words, first: g, last: g }));
                 }
                 Body::Tridiagonal(id) => {
-                    let words = tridiagonal::ratio_words(self.nodes, id);
+                    let words = tridiagonal::share_words(self.nodes, id);
                     values.push((id, true, Life { words, first: g, last: g }));
                 }
                 Body::Map | Body::MatMul(_) | Body::Stencils(_) => {}

@@ -3,7 +3,7 @@
 use super::kernel::Frame;
 use super::{About, Dispatch, Lowering, STEP, Sources};
 use crate::error::Result;
-use crate::graph::{DType, Node, NodeId, Op};
+use crate::graph::{DType, Middle, Node, NodeId, Op};
 use crate::kernels::tridiagonal::{Sides, dispatches, text};
 use crate::plan::classify::LOOPS;
 use crate::plan::emit::{Affine, Emitter, Val, flatten, offset_name};
@@ -19,20 +19,21 @@ fn is_zero(nodes: &[Rc<Node>], id: NodeId) -> bool {
 }
 
 fn sides(nodes: &[Rc<Node>], id: NodeId) -> Sides {
-    let args = &nodes[id.index()].args;
-    Sides { below: !is_zero(nodes, args[0]), above: !is_zero(nodes, args[2]) }
+    let Node { op, args, .. } = &*nodes[id.index()];
+    let sums = matches!(op, Op::Tridiagonal { middle: Middle::RowSum, .. });
+    Sides { below: !is_zero(nodes, args[0]), above: !is_zero(nodes, args[2]), sums }
 }
 
 /// Words that elimination leaves for substitution, beside the result.
-pub(super) fn ratio_words(nodes: &[Rc<Node>], id: NodeId) -> usize {
-    let Sides { below, above } = sides(nodes, id);
+pub(super) fn share_words(nodes: &[Rc<Node>], id: NodeId) -> usize {
+    let Sides { below, above, .. } = sides(nodes, id);
     if below && above { nodes[id.index()].shape.numel().max(1) } else { 1 }
 }
 
 impl Lowering<'_> {
     pub(super) fn tridiagonal(&self, g: usize, group: &Group, id: NodeId) -> Result<Vec<Dispatch>> {
         let node = self.node(id);
-        let Op::Tridiagonal { axis } = node.op else { return Ok(vec![]) };
+        let Op::Tridiagonal { axis, .. } = node.op else { return Ok(vec![]) };
         let (length, sides) = (node.shape[axis], sides(self.nodes, id));
         let lines = node.shape.numel() / length.max(1);
         if lines == 0 {
@@ -42,11 +43,11 @@ impl Lowering<'_> {
         for part in dispatches(length, sides, LOOPS) {
             let (mut frame, sources) = self.sources(g, group);
             let mut io = String::new();
-            for (name, &arg) in ["tri_lower", "tri_diag", "tri_upper", "tri_right"].into_iter().zip(&node.args) {
+            for (name, &arg) in ["tri_lower", "tri_middle", "tri_upper", "tri_right"].into_iter().zip(&node.args) {
                 io.push_str(&self.coefficient(&sources, id, arg, axis, name));
             }
             io.push_str(&self.solution(&mut frame, &sources, id, axis));
-            io.push_str(&self.ratio(&mut frame, id));
+            io.push_str(&self.share(&mut frame, id));
             let text = text(&part, lines, length, sides, &io)?;
             let turns = part.down.len() + part.up.len();
             let what = format!("solve of {length} unknowns a line, tridiagonal #{}", id.0);
@@ -105,13 +106,13 @@ impl Lowering<'_> {
     }
 
     /// The functions that move what elimination leaves for substitution.
-    fn ratio(&self, frame: &mut Frame, id: NodeId) -> String {
+    fn share(&self, frame: &mut Frame, id: NodeId) -> String {
         let base = self.parts.get(&id).and_then(|&(base, ..)| frame.base(base));
         let (arena, base) = (frame.arena(), base.map_or("0u".into(), offset_name));
         format!(
-            "fn ratio_load(place: u32) -> f32 {{\n    let word = 4u * {base} + place;\n    \
+            "fn share_load(place: u32) -> f32 {{\n    let word = 4u * {base} + place;\n    \
              return bitcast<f32>(buf{arena}[word / 4u][word % 4u]);\n}}\n\
-             fn ratio_keep(place: u32, c: f32) {{\n    let word = 4u * {base} + place;\n    \
+             fn share_keep(place: u32, c: f32) {{\n    let word = 4u * {base} + place;\n    \
              buf{arena}[word / 4u][word % 4u] = bitcast<u32>(c);\n}}\n"
         )
     }
