@@ -164,6 +164,8 @@ fn largest_steps_are_those_of_the_textbooks() {
         ("upwind in a plane", 2, flow(&[1.5, 0.5], Scheme::Upwind), Method::Euler, dx / 2.0),
         ("central", 1, flow(&[1.5], central), Method::Rk4, 8f64.sqrt() * dx / 1.5),
         ("central by euler", 1, flow(&[1.5], central), Method::Euler, 0.0),
+        // Euler bears rates up to 2 / dt: those of diffusion and of what pulls back, together.
+        ("restored", 1, Linear { restoring: 30.0, ..diffusion(Order::Two) }, Method::Euler, 2.0 / (4.0 / unit + 30.0)),
         ("nothing", 2, Linear::default(), Method::Euler, f64::INFINITY),
     ];
     for (what, dimensions, linear, method, want) in cases {

@@ -3,7 +3,7 @@
 //! `E = sum of cells of D |grad u|^2 / 2 + (1 - u^2)^2 / 4`, of which the equation is the gradient flow. A wall between phases
 //! costs `2 sqrt(2 D) / 3` a unit of its length, so area times that over the energy is the length of a domain.
 
-use super::{Stepper, line, reaction};
+use super::{RESTORING, Stepper, line, reaction};
 use ergodic::Result;
 use ergodic::dynamics::ode::Method;
 use ergodic::field::{Axis, Grid, Linear};
@@ -41,6 +41,10 @@ struct Look {
     view: Vec<f64>,
 }
 
+fn linear() -> Linear {
+    Linear { restoring: RESTORING, ..Linear::diffusion(1.0) }
+}
+
 /// What a wall costs, a unit of length.
 fn tension() -> f64 {
     2.0 * f64::sqrt(2.0) / 3.0
@@ -66,7 +70,7 @@ impl Coarsening {
         refuse("fields", self.fields >= 1, "is 0, but must be at least 1")?;
         refuse("looks", self.looks >= 4, "must be at least 4")?;
         let positive = |x: f64| x.is_finite() && x > 0.0;
-        let limit = self.grid()?.largest_step(&Linear::diffusion(1.0), Method::Euler)?;
+        let limit = self.grid()?.largest_step(&linear(), Method::Euler)?;
         let why = format!("is {}, but must be above 0 and at most {limit:.5}, the limit of explicit Euler", self.step);
         refuse("step", self.step > 0.0 && self.step <= limit, &why)?;
         refuse("noise", positive(self.noise), "must be a positive number")?;
@@ -82,7 +86,7 @@ impl Coarsening {
         let shape = [self.fields, self.rows, self.columns];
         let u = g.input("u", shape);
         let rest = |u| Ok(reaction(u, None));
-        let next = grid.explicit_step(u, &Linear::diffusion(1.0), Method::Euler, self.step, rest)?;
+        let next = grid.explicit_step(u, &linear(), Method::Euler, self.step, rest)?;
         let (key, cells) = (RngKey::new(seed), grid.n_cells());
         let draw = |i: usize| self.noise * f64::from(key.normal((i / cells) as u32, (i % cells) as u32, 0));
         let start: Vec<f64> = (0..self.fields * cells).map(draw).collect();

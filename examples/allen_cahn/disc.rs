@@ -1,6 +1,6 @@
 //! A disc that shrinks by its curvature: `dR/dt = -D / R`, so its area falls by `2 pi D` in every unit of time.
 
-use super::{Stepper, line, reaction};
+use super::{RESTORING, Stepper, line, reaction};
 use ergodic::Result;
 use ergodic::dynamics::ode::Method;
 use ergodic::field::{Axis, Edge, Grid, Linear, Order};
@@ -52,7 +52,7 @@ impl Disc {
     }
 
     fn linear(&self) -> Linear {
-        Linear { order: self.order, ..Linear::diffusion(self.diffusion) }
+        Linear { order: self.order, restoring: RESTORING, ..Linear::diffusion(self.diffusion) }
     }
 
     fn grid(&self) -> Result<Grid> {

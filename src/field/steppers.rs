@@ -49,8 +49,8 @@ impl Grid {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Unstable`] for a step over the limit of the linear part, of which the rest knows nothing; those of the
-    /// operators and of `rest`.
+    /// [`Error::Unstable`] for a step over the limit of the linear part; what the rest pulls back belongs into
+    /// [`Linear::restoring`], else a step near the limit may blow up. Those of the operators and of `rest`.
     pub fn explicit_step<'g>(
         &self,
         u: Var<'g>,

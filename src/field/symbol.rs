@@ -26,6 +26,9 @@ pub struct Linear {
     pub stiffness: f64,
     /// Velocity along each axis; empty for none.
     pub velocity: Vec<f64>,
+    /// Rate at which the rest of the equation pulls the field back where it does so most, not below 0: `2` for `u - u^3` at its
+    /// phases. It is no part of [`Grid::rate`]; the largest stable step asks for it, because short waves fade by both.
+    pub restoring: f64,
     /// Order of Laplacian and bilaplacian.
     pub order: Order,
     /// How the field is carried along.
@@ -34,7 +37,14 @@ pub struct Linear {
 
 impl Default for Linear {
     fn default() -> Self {
-        Linear { diffusion: 0.0, stiffness: 0.0, velocity: vec![], order: Order::Two, scheme: Scheme::Upwind }
+        Linear {
+            diffusion: 0.0,
+            stiffness: 0.0,
+            velocity: vec![],
+            restoring: 0.0,
+            order: Order::Two,
+            scheme: Scheme::Upwind,
+        }
     }
 }
 
@@ -45,7 +55,11 @@ impl Linear {
     }
 
     pub(super) fn check(&self, grid: &Grid) -> Result<()> {
-        for (what, value) in [("diffusivity", self.diffusion), ("factor of the bilaplacian", self.stiffness)] {
+        for (what, value) in [
+            ("diffusivity", self.diffusion),
+            ("factor of the bilaplacian", self.stiffness),
+            ("restoring rate", self.restoring),
+        ] {
             if !(value.is_finite() && value >= 0.0) {
                 return Err(Error::Invalid { what, got: value.to_string(), want: "finite and not below 0" });
             }
@@ -58,7 +72,10 @@ impl Linear {
 
     /// Whether it is zero.
     fn is_empty(&self) -> bool {
-        self.diffusion == 0.0 && self.stiffness == 0.0 && self.velocity.iter().all(|v| *v == 0.0)
+        self.diffusion == 0.0
+            && self.stiffness == 0.0
+            && self.restoring == 0.0
+            && self.velocity.iter().all(|v| *v == 0.0)
     }
 }
 
@@ -118,7 +135,7 @@ impl Grid {
         (real - carried.0, -carried.1)
     }
 
-    /// Largest stable step of an explicit method for the linear part; infinite if there is none, zero if the method bears none,
+    /// Largest stable step of an explicit method for the linear part and what pulls back beside it; infinite if there is none, zero if the method bears none,
     /// as Euler's does not bear a flow taken from both sides.
     ///
     /// ```
@@ -158,7 +175,7 @@ impl Grid {
         Ok(if low * fastest < 1e-3 { 0.0 } else { low })
     }
 
-    /// Symbols of waves spread over all directions, the shortest ones included.
+    /// Rates of waves spread over all directions, the shortest ones included, with what the rest adds.
     fn symbols(&self, linear: &Linear) -> Vec<Complex> {
         let turns = if self.dimensions() == 3 { 8 } else { 32 };
         let mut thetas: Vec<Vec<f64>> = vec![vec![]];
@@ -166,7 +183,8 @@ impl Grid {
             let angles = || (1 - turns..=turns).map(|i| PI * f64::from(i) / f64::from(turns));
             thetas = thetas.iter().flat_map(|at| angles().map(|a| [&at[..], &[a]].concat())).collect();
         }
-        thetas.iter().map(|theta| self.symbol(linear, theta)).collect()
+        let rate = |theta: &Vec<f64>| self.symbol(linear, theta);
+        thetas.iter().map(rate).map(|(real, turn)| (real - linear.restoring, turn)).collect()
     }
 
     /// Refuses a step that is not positive, or over the limit of an explicit method.
