@@ -30,12 +30,13 @@ mod print;
 mod rows;
 mod scalar;
 mod shape;
+mod solve;
 mod substitute;
 mod var;
 
 pub use eval::{Feed, Feeds, Value};
 pub use key::Key;
-pub use op::{Binary, Boundary, Compare, Draw, NormalMode, Op, Tap, Unary};
+pub use op::{Binary, Boundary, Compare, Draw, Middle, NormalMode, Op, Tap, Unary};
 pub use ops::Axes;
 pub use print::Printed;
 pub use rows::Dependence;

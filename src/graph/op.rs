@@ -107,6 +107,15 @@ impl Tap {
     }
 }
 
+/// What the middle coefficient of a tridiagonal matrix is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Middle {
+    /// The diagonal.
+    Diagonal,
+    /// The sum of the row, of what stands inside the matrix.
+    RowSum,
+}
+
 /// What a node computes from its arguments. The node's shape and element type complete the meaning.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Op {
@@ -145,6 +154,14 @@ pub enum Op {
     CumSum {
         /// The axis.
         axis: usize,
+    },
+    /// Solution of a tridiagonal system in each line along one axis: `args` are what stands below the diagonal, in the middle
+    /// and above it, and the right side, all of the node's shape. See [`Var::tridiagonal`](super::Var::tridiagonal).
+    Tridiagonal {
+        /// The axis.
+        axis: usize,
+        /// What stands in the middle.
+        middle: Middle,
     },
     /// Same elements in row-major order, other axes.
     Reshape,
@@ -205,6 +222,7 @@ impl Op {
             Op::Sum { .. } => "sum",
             Op::Max { .. } => "max_over",
             Op::CumSum { .. } => "cumsum",
+            Op::Tridiagonal { .. } => "tridiagonal",
             Op::Reshape => "reshape",
             Op::Permute(_) => "permute",
             Op::Broadcast => "broadcast",

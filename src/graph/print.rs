@@ -1,6 +1,6 @@
 //! Printing a graph as text.
 
-use super::{Boundary, Compare, DType, Draw, Graph, Node, NodeId, NormalMode, Op, Var};
+use super::{Boundary, Compare, DType, Draw, Graph, Middle, Node, NodeId, NormalMode, Op, Var};
 use std::fmt;
 
 /// A graph as text, restricted to what some outputs need; made by [`Graph::print`].
@@ -83,6 +83,8 @@ fn call(f: &mut fmt::Formatter<'_>, node: &Node) -> fmt::Result {
         Op::Compare(Compare::Eq) => write!(f, "equal({args})"),
         Op::Sum { axes } | Op::Max { axes } => write!(f, "{}({args}, axes={axes:?})", node.op.name()),
         Op::CumSum { axis } | Op::Concat { axis } => write!(f, "{}({args}, axis={axis})", node.op.name()),
+        Op::Tridiagonal { axis, middle: Middle::Diagonal } => write!(f, "tridiagonal({args}, axis={axis})"),
+        Op::Tridiagonal { axis, middle: Middle::RowSum } => write!(f, "tridiagonal({args}, axis={axis}, row sums)"),
         Op::Permute(perm) => write!(f, "permute({args}, {perm:?})"),
         Op::Slice(start) | Op::Pad(start) => write!(f, "{}({args}, start={start:?})", node.op.name()),
         Op::Stencil { taps, boundary } => {
