@@ -122,6 +122,29 @@ fn an_affine_map_of_both_ends_moves_points_along_and_likelihoods_by_its_determin
     assert!((moved_logs[0] - logs[0]).abs() > 0.5, "the control: without the determinant they differ");
 }
 
+#[test]
+fn the_exact_trace_holds_in_sixty_four_dimensions() {
+    // v = (c + S) x with S' = -S turns space and widens it by exp(c): log rho(1, x) = log N(exp(-c) x) - 64 c.
+    let (gpu, d, n, c) = (gpu(), 64, 5, 0.25);
+    let entry = |i: usize, j: usize| f64::from(RngKey::new(3).normal(i.min(j) as u32, i.max(j) as u32, 0)) * 0.1;
+    let skew = |i: usize, j: usize| if i < j { entry(i, j) } else { -entry(i, j) };
+    // Rows are multiplied from the right, by the transpose.
+    let matrix: Vec<f64> = (0..d * d).map(|at| if at % d == at / d { c } else { skew(at % d, at / d) }).collect();
+    let mut x = vec![0f32; n * d];
+    RngKey::new(4).fill_normal(0, d, &mut x);
+    let flow = Flow::with_density(&gpu, (n, d), &rk4(40), |g, _, x| Ok(x.matmul(g.input("a", [d, d]))));
+    let flow = flow.unwrap().bind("a", &tensor(&gpu, &matrix, d));
+    let found = flow.log_likelihoods(&x, &Source::Normal(d), (0.0, 1.0)).unwrap();
+    for (row, found) in x.chunks(d).zip(found) {
+        let square: f64 = row.iter().map(|&v| f64::from(v).powi(2)).sum();
+        let want = -0.5 * ((-2.0 * c).exp() * square + d as f64 * std::f64::consts::TAU.ln()) - d as f64 * c;
+        // The spectrum of S reaches 0.1 * 2 sqrt(64) = 1.6: forty steps err by 1.6^5/40^4/120 of a norm of 64, and rounding of
+        // as many steps by 40 eps of it.
+        let bound = 64.0 * (1.6f64.powi(5) / 40f64.powi(4) / 120.0 + 40.0 * EPS);
+        assert!((found - want).abs() < bound, "{found} {want}, bound {bound:e}");
+    }
+}
+
 fn net() -> FieldNet {
     // More than 64 units: a small layer would be compiled for a minute by a software adapter.
     FieldNet::new(2, &[80], Activation::Silu).unwrap()
