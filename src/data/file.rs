@@ -1,15 +1,46 @@
 //! Finding files of the repository, and writing files so that a crash never leaves half of one.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
+use flate2::bufread::GzDecoder;
+
 use crate::{Error, Result};
+
+/// Unpacked sizes above this are refused: a damaged or hostile file must not take all memory.
+pub(super) const MAX_UNPACKED_BYTES: u64 = 1 << 31;
 
 /// The whole file, or [`Error::Io`] with its path.
 pub fn read(path: impl AsRef<Path>) -> Result<Vec<u8>> {
     let path = path.as_ref();
     fs::read(path).map_err(|source| Error::Io { verb: "read", file: path.into(), source })
+}
+
+/// The file's bytes, unpacked if they start with gzip's magic number, whatever the file is called.
+///
+/// # Errors
+/// [`Error::Io`] when the file cannot be read; [`Error::Data`] for a gzip stream that is damaged, cut short, followed by other
+/// bytes, or larger than 2 GiB unpacked.
+pub fn read_unpacked(path: impl AsRef<Path>) -> Result<Vec<u8>> {
+    let path = path.as_ref();
+    let packed = read(path)?;
+    if !packed.starts_with(&[0x1f, 0x8b]) {
+        return Ok(packed);
+    }
+    let mut decoder = GzDecoder::new(packed.as_slice());
+    let mut bytes = Vec::new();
+    let outcome = (&mut decoder).take(MAX_UNPACKED_BYTES + 17).read_to_end(&mut bytes);
+    let left = decoder.get_ref().len();
+    let wrong = |why| Error::Data { file: path.into(), offset: (packed.len() - left) as u64, why };
+    match outcome {
+        Err(error) => Err(wrong(format!("the gzip stream is damaged or cut short: {error}"))),
+        Ok(_) if bytes.len() as u64 > MAX_UNPACKED_BYTES + 16 => {
+            Err(wrong(format!("unpacks to more than the {MAX_UNPACKED_BYTES} bytes that are read")))
+        }
+        Ok(_) if left > 0 => Err(wrong(format!("{left} bytes follow the gzip stream"))),
+        Ok(_) => Ok(bytes),
+    }
 }
 
 /// `relative` under the current folder, else under the folder of this crate's sources.

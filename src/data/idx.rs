@@ -7,16 +7,10 @@
 //!
 //! Source: the format table of LeCun, Cortes, Burges, The MNIST database.
 
-use std::io::Read;
 use std::path::Path;
 
-use flate2::bufread::GzDecoder;
-
-use crate::data::file;
+use crate::data::file::{self, MAX_UNPACKED_BYTES};
 use crate::{Error, Result};
-
-/// Unpacked sizes above this are refused: a damaged or hostile file must not take all memory.
-const MAX_UNPACKED_BYTES: u64 = 1 << 31;
 
 /// Grey images of equal size.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,7 +50,7 @@ pub fn labels(path: impl AsRef<Path>) -> Result<Vec<u8>> {
 }
 
 fn read(path: &Path, axes: usize) -> Result<(Vec<usize>, Vec<u8>)> {
-    let mut bytes = unpack(path)?;
+    let mut bytes = file::read_unpacked(path)?;
     let wrong = |offset: usize, why: String| Error::Data { file: path.into(), offset: offset as u64, why };
     let start = 4 + 4 * axes;
     let word = |i: usize| bytes.get(4 * i..4 * i + 4).map(|b| u32::from_be_bytes([b[0], b[1], b[2], b[3]]));
@@ -94,25 +88,4 @@ fn kind(magic: u32) -> String {
         _ => "not an IDX file of bytes",
     };
     format!("{magic:#010x} ({name})")
-}
-
-/// The file's bytes, unpacked if they start with gzip's magic number, whatever the file is called.
-fn unpack(path: &Path) -> Result<Vec<u8>> {
-    let packed = file::read(path)?;
-    if !packed.starts_with(&[0x1f, 0x8b]) {
-        return Ok(packed);
-    }
-    let mut decoder = GzDecoder::new(packed.as_slice());
-    let mut bytes = Vec::new();
-    let outcome = (&mut decoder).take(MAX_UNPACKED_BYTES + 17).read_to_end(&mut bytes);
-    let left = decoder.get_ref().len();
-    let wrong = |why| Error::Data { file: path.into(), offset: (packed.len() - left) as u64, why };
-    match outcome {
-        Err(error) => Err(wrong(format!("the gzip stream is damaged or cut short: {error}"))),
-        Ok(_) if bytes.len() as u64 > MAX_UNPACKED_BYTES + 16 => {
-            Err(wrong(format!("unpacks to more than the {MAX_UNPACKED_BYTES} bytes that are read")))
-        }
-        Ok(_) if left > 0 => Err(wrong(format!("{left} bytes follow the gzip stream"))),
-        Ok(_) => Ok(bytes),
-    }
 }

@@ -79,9 +79,32 @@ pub fn write<T: Element>(path: impl AsRef<Path>, shape: &[usize], values: &[T]) 
 /// order, or too few or too many bytes.
 pub fn read<T: Element>(path: impl AsRef<Path>) -> Result<Array<T>> {
     let path = path.as_ref();
-    let bytes = file::read(path)?;
+    parse(path, &file::read(path)?)
+}
+
+/// Whether these are the first bytes of an array file.
+pub(super) fn is_array(bytes: &[u8]) -> bool {
+    bytes.starts_with(MAGIC)
+}
+
+/// An array of any element type here as f64, from the bytes of a file.
+pub(super) fn parse_wide(path: &Path, bytes: &[u8]) -> Result<Array<f64>> {
+    fn wide<T: Element + Into<f64>>(array: Array<T>) -> Array<f64> {
+        Array { shape: array.shape, values: array.values.into_iter().map(Into::into).collect() }
+    }
+    let descr = split(bytes).and_then(|(_, header)| value(header, "descr"));
+    match descr.map(|text| text.trim_matches(['\'', '"'])) {
+        Some("<f4") => parse::<f32>(path, bytes).map(wide),
+        Some("<i4") => parse::<i32>(path, bytes).map(wide),
+        Some("<u4") => parse::<u32>(path, bytes).map(wide),
+        Some("|u1") => parse::<u8>(path, bytes).map(wide),
+        _ => parse::<f64>(path, bytes),
+    }
+}
+
+fn parse<T: Element>(path: &Path, bytes: &[u8]) -> Result<Array<T>> {
     let wrong = |offset: usize, why: String| Error::Data { file: path.into(), offset: offset as u64, why };
-    let (start, header) = split(&bytes).ok_or_else(|| wrong(0, "is not a NumPy array file".into()))?;
+    let (start, header) = split(bytes).ok_or_else(|| wrong(0, "is not a NumPy array file".into()))?;
     let descr = value(header, "descr").map(|text| text.trim_matches(['\'', '"']));
     if descr != Some(T::DESCR) {
         let found = descr.unwrap_or("no element type");

@@ -37,6 +37,9 @@ pub struct Args {
     /// Go on from the checkpoint in DIR, if there is one
     #[arg(long)]
     pub resume: bool,
+    /// The table to learn from, where the preset takes one; short for --set 'data.path="FILE"'
+    #[arg(long, value_name = "FILE")]
+    pub data: Option<PathBuf>,
     /// Replace a field of the preset, such as walkers=4096, optimiser.rate=1e-3 or kernel=mala
     #[arg(long, value_name = "FIELD=VALUE")]
     pub set: Vec<String>,
@@ -98,14 +101,15 @@ impl Args {
         self.out.clone().unwrap_or_else(|| PathBuf::from("out").join(&self.name))
     }
 
-    /// The preset that the flags describe: the file, then each `--set`, then `--seed`.
+    /// The preset that the flags describe: the file, then each `--set`, then `--seed` and `--data`.
     ///
     /// # Errors
     /// Those of [`Preset::load`].
     pub fn preset<T: DeserializeOwned + Serialize>(&self) -> Result<Preset<T>> {
         let default = || file::find(format!("assets/presets/{}/quick.ron", self.name));
         let seed = self.seed.map(|seed| format!("seed={seed}"));
-        let overrides: Vec<String> = self.set.iter().cloned().chain(seed).collect();
+        let data = self.data.as_ref().map(|file| format!("data.path={:?}", file.display().to_string()));
+        let overrides: Vec<String> = self.set.iter().cloned().chain(seed).chain(data).collect();
         Preset::load(self.config.clone().unwrap_or_else(default), &overrides)
     }
 }

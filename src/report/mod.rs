@@ -15,6 +15,7 @@ mod progress;
 mod run;
 mod spans;
 mod stop;
+mod trained;
 
 pub use args::Args;
 pub use checkpoint::{Checkpoint, Element};

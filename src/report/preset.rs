@@ -107,6 +107,31 @@ impl<T> Preset<T> {
         Err(self.source.error(field, at, why.into()))
     }
 
+    /// A result of the library about the value of `field`: [`Error::Invalid`] and [`Error::Shape`] become errors at its line.
+    ///
+    /// # Errors
+    /// [`Error::Config`], or what `found` was.
+    pub fn checked<X>(&self, field: &str, found: Result<X>) -> Result<X> {
+        let why = match &found {
+            Err(Error::Invalid { what, got, want }) => format!("{what} is {got}, but must be {want}"),
+            Err(Error::Shape { got, want, .. }) => format!("has {got}, but must have {want}"),
+            _ => return found,
+        };
+        self.check(field, false, why)?;
+        found
+    }
+
+    /// The same where [`Error::Invalid`] names a field inside of `field`, as the checks of configurations do.
+    ///
+    /// # Errors
+    /// [`Error::Config`], or what `found` was.
+    pub fn checked_inside<X>(&self, field: &str, found: Result<X>) -> Result<X> {
+        if let Err(Error::Invalid { what, got, want }) = &found {
+            self.check(&format!("{field}.{what}"), false, format!("is {got}, but must be {want}"))?;
+        }
+        found
+    }
+
     /// The file it came from.
     pub fn file(&self) -> &Path {
         &self.source.file

@@ -59,7 +59,7 @@ impl Tolerance {
         Tolerance { rtol, atol, ..Tolerance::default() }
     }
 
-    fn check(&self) -> Result<()> {
+    pub(super) fn check(&self) -> Result<()> {
         let good = |v: f64| v.is_finite() && v >= 0.0;
         if !(good(self.rtol) && good(self.atol) && self.rtol + self.atol > 0.0) {
             let got = format!("rtol {}, atol {}", self.rtol, self.atol);

@@ -12,15 +12,19 @@
 //! | [`Method::step`] | one | a graph, part of anything |
 //! | [`FixedStep`] | as many as you say, all alike | one dispatch for all steps where rows do not mix and the field is small |
 //! | [`Adaptive`] | as many as the tolerance needs | decides on the device; the host looks at the time now and then |
+//! | [`Solver`] | either, as a preset says | |
 //!
-//! Layout: `tableau` methods as tables, `fixed` and `adaptive` the two solvers, `density` what a log-density needs.
+//! Layout: `tableau` methods as tables, `fixed` and `adaptive` the two solvers, `choice` between them, `density` what a
+//! log-density needs.
 
 mod adaptive;
+mod choice;
 mod density;
 pub(super) mod fixed;
 mod tableau;
 
 pub use adaptive::{Adaptive, Arrived, Statistics, Tolerance};
+pub use choice::{Solved, Solver, Solving};
 pub use density::{draw_signs, signs_divergence, with_log_density, with_log_density_along};
 pub use fixed::{FixedStep, Grid, Solution};
 pub use tableau::{Method, Step, Tableau};

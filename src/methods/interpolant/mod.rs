@@ -17,7 +17,8 @@
 //! (what a model of a field is trained on), [`Known`] and [`Epsilon`] (fields from each other, and the noise that they
 //! allow), [`PathForm`] (likelihoods by paths), [`Excess`] (bounds from losses), [`GaussianBridge`] (the path of least cost
 //! between Gaussians), [`optimal_pairs`] (which rows of two batches belong together), [`Source`] and [`Interpolant`] (ends that
-//! are drawn on the device), [`FieldNet`] and [`FieldTrainer`] (fields that are learned).
+//! are drawn on the device), [`FieldNet`] and [`FieldTrainer`] (fields that are learned),
+//! [`Flow`] (a velocity that is followed, with its likelihoods).
 //!
 //! Source: arXiv:2303.08797; without noise arXiv:2209.15571.
 
@@ -25,6 +26,7 @@ mod bridge;
 mod coupling;
 mod derived;
 mod fields;
+mod flow;
 mod gaussian;
 mod likelihood;
 mod linalg;
@@ -42,6 +44,7 @@ pub use bridge::GaussianBridge;
 pub use coupling::optimal_pairs;
 pub use derived::{Epsilon, Known};
 pub use fields::Fields;
+pub use flow::{Flow, Moved};
 pub use gaussian::{Covariances, GaussianMixture, MixtureSpec};
 pub use likelihood::{Excess, PathForm, bits_per_dimension, cross_entropy, largest_rate};
 pub use losses::{Draws, Field, Pairing, drift_loss, energy_loss, implicit_score_loss, loss};
