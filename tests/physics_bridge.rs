@@ -7,8 +7,8 @@ use ergodic::autodiff::grad;
 use ergodic::gpu::{Gpu, Tensor};
 use ergodic::graph::{Feeds, Graph};
 use ergodic::methods::interpolant::{
-    Bridge, BridgeFit, BridgeTrainer, DriftSpec, Family, Gamma, GaussianBridge, GaussianMixture, LearnedPath, Noise,
-    Pairing, PathSpec, Schedule, Source,
+    Bridge, BridgeFit, BridgeTrainer, DriftSpec, Family, Gamma, GaussianBridge, GaussianMixture, GridBridge,
+    LearnedPath, Noise, Pairing, PathSpec, Schedule, Source,
 };
 use ergodic::nn::{Activation, LearningRate};
 use ergodic::random::RngKey;
@@ -168,7 +168,7 @@ fn the_gradient_of_a_path_at_a_fixed_drift_is_that_of_its_cost() {
     for (of, noise) in [(noisy, Some(Noise { a: 1.0, modes: 2 })), (silent, None)] {
         let bridge = Bridge::new(ends(&of), of.epsilon, &fourier(2, noise), &DriftSpec::Known).unwrap();
         let phi: Vec<f64> = (0..bridge.path().n_params()).map(|i| 0.4 * (1.1 + 2.3 * i as f64).sin()).collect();
-        let cost = |phi: &[f64]| of.cost_along(|t| bridge.path().at(phi, t).unwrap());
+        let cost = |phi: &[f64]| of.cost_along(|t| bridge.path().at(phi, t)).unwrap();
         let (j, slope) = exact_objective(&bridge, &of, &phi, true);
         // Midpoint rules of 400 and 2000 points: h^2/24 times second derivatives, of some hundreds.
         let midpoint = 1e3 / 24.0 / (400.0 * 400.0);
@@ -220,7 +220,7 @@ fn played(
     trainer.run(fit.steps).unwrap();
     trainer.cost().unwrap();
     let phi = read(trainer.parameters()[1]);
-    let cost = of.cost_along(|t| bridge.path().at(&phi, t).unwrap());
+    let cost = of.cost_along(|t| bridge.path().at(&phi, t)).unwrap();
     (trainer, phi, cost)
 }
 
@@ -244,7 +244,7 @@ fn a_learned_drift_and_a_learned_path_find_the_bridge() {
     let gpu = gpu();
     let of = GaussianBridge { means: [0.0, 2.0], deviations: [1.0, 0.5], epsilon: 0.5 };
     let path = fourier(3, Some(Noise { a: 1.0, modes: 1 }));
-    let start = of.cost_along(|t| Schedule::Trig { gamma: Gamma::Root { a: 1.0 } }.at(t));
+    let start = of.cost_along(|t| Ok(Schedule::Trig { gamma: Gamma::Root { a: 1.0 } }.at(t))).unwrap();
     let drift = DriftSpec::Affine { degree: 7 };
     let (trainer, _, cost) = played(&gpu, &of, &path, &drift, &fit(800, 0.05, 0.02));
     assert!(start > 1.1 * of.cost(), "{start}: else there was nothing to find");
@@ -341,6 +341,14 @@ fn what_means_nothing_is_refused() {
             "epsilon is 0.5 on a path without noise, but must be 0 there: it is divided by gamma",
         ),
         (made(ends(), 0.5, &straight(0.0), affine()), "a of the path's noise is 0, but must be finite and above 0"),
+        (
+            made(ends(), 0.5, &fixed(Schedule::PointMass { a: 1.0 }), affine()),
+            "epsilon is 0.5 on a path from a point with a = 1, but must be that a",
+        ),
+        (
+            made(ends(), 1.0, &fixed(Schedule::PointMass { a: 1.0 }), affine()),
+            "start is more than a point, but must be one row",
+        ),
         (made(ends(), 0.0, &fourier(0, None), affine()), "number of modes is 0, but must be at least 1"),
         (made(ends(), 0.0, &fixed(Schedule::OneSidedTrig), affine()), "fixed path is OneSidedTrig, but must be"),
         (
@@ -368,4 +376,38 @@ fn what_means_nothing_is_refused() {
     assert!(trained(&noisy, &fit(9, f64::NAN, 0.1)).starts_with("drift_rate is NaN to 0"));
     assert!(trained(&noisy, &fit(9, 0.1, -1.0)).starts_with("path_rate is -1 to 0"));
     assert!(trained(&noisy, &fit(0, 0.1, 0.1)).starts_with("steps is 0"));
+}
+
+#[test]
+fn the_bridge_on_a_grid_is_that_of_theory() {
+    let of = GaussianBridge { means: [0.0, 2.0], deviations: [1.0, 0.5], epsilon: 0.5 };
+    let [start, end] = ends(&of);
+    let grid = GridBridge::new([&start, &end], of.epsilon, 300).unwrap();
+    // The iteration stops at 1e-9 of mass; sums over smooth densities are exact.
+    assert!((grid.cost() - of.cost()).abs() < 1e-7, "{} {}", grid.cost(), of.cost());
+    let x = grid.places(0);
+    let width = x[1] - x[0];
+    for (t, want) in [(0.0, 1.0), (0.25, 0.843290), (0.5, 0.666053), (0.75, 0.468290), (1.0, 0.25)] {
+        let density = grid.density(t);
+        let moment = |f: &dyn Fn(f64) -> f64| x.iter().zip(&density).map(|(&x, rho)| f(x) * rho * width).sum::<f64>();
+        let mean = moment(&|x| x);
+        let variance = moment(&|x| (x - mean).powi(2));
+        assert!((moment(&|_| 1.0) - 1.0).abs() < 1e-7 && (mean - 2.0 * t).abs() < 1e-6, "{t}: {mean}");
+        assert!((variance - want).abs() < 1e-6, "{t}: {variance} {want}");
+    }
+    // In the plane costs of the axes add up.
+    let end = GaussianMixture::new(&[1.0], &[vec![2.0, 0.0]], &[vec![0.25, 0.0, 0.0, 1.0]]).unwrap();
+    let plane = GridBridge::new([&Source::Normal(2), &Source::Mixture(end)], 0.5, 64).unwrap();
+    let still = GaussianBridge { means: [0.0, 0.0], deviations: [1.0, 1.0], epsilon: 0.5 };
+    // Four cells a unit: two a deviation of the narrow end.
+    assert!((plane.cost() - of.cost() - still.cost()).abs() < 1e-5, "{}", plane.cost());
+    let text = |ends, epsilon, cells| GridBridge::new(ends, epsilon, cells).unwrap_err().to_string();
+    let (line, rows) = (Source::Normal(1), Source::rows(1, vec![1.0]).unwrap());
+    assert!(text([&line, &line], 0.0, 100).starts_with("epsilon is 0, but must be finite and above 0 on a grid"));
+    assert!(
+        text([&line, &rows], 0.5, 100).starts_with("end of a bridge is given as rows of data, but must be a density")
+    );
+    assert!(text([&line, &line], 0.5, 9).starts_with("number of cells is 9 for a width of 18"));
+    let far = normal(60.0, 1.0);
+    assert!(text([&line, &far], 0.5, 400).starts_with("epsilon is too small for f64"));
 }

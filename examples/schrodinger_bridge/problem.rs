@@ -2,7 +2,7 @@
 
 use ergodic::dynamics::sde;
 use ergodic::methods::interpolant::{
-    Bridge, BridgeFit, DriftSpec, LearnedPath, MixtureSpec, Pairing, PathSpec, Source,
+    Bridge, BridgeFit, DriftSpec, Family, LearnedPath, MixtureSpec, Pairing, PathSpec, Schedule, Source,
 };
 use ergodic::random::RngKey;
 use ergodic::{Error, Result};
@@ -50,10 +50,17 @@ pub enum Density {
     Mixture(MixtureSpec),
     /// Uniform on eight cells of `[-4, 4]^2`.
     Checkerboard,
+    /// All in one place, for `path: (family: fixed(point_mass(a: ..)))` with `epsilon` the same `a`.
+    Point(Vec<f64>),
     /// A circle with normal noise across it, in the plane.
-    Ring { radius: f64, width: f64 },
+    Ring {
+        radius: f64,
+        width: f64,
+    },
     /// Two half circles that reach into each other, with normal noise.
-    Moons { width: f64 },
+    Moons {
+        width: f64,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -106,22 +113,29 @@ impl Density {
             Density::Normal(d) => Ok(Source::Normal(*d)),
             Density::Mixture(spec) => Ok(Source::Mixture(spec.try_into()?)),
             Density::Checkerboard => Ok(Source::Checkerboard),
+            Density::Point(x) => Source::rows(x.len(), x.iter().map(|&v| v as f32).collect()),
             Density::Ring { radius, width } => {
                 positive("radius of the ring", *radius)?;
                 positive("width of the ring", *width)?;
-                Source::rows(2, plane(|u, xi| {
-                    let r = radius + width * xi[0];
-                    [r * (TAU * u).cos(), r * (TAU * u).sin()]
-                }))
+                Source::rows(
+                    2,
+                    plane(|u, xi| {
+                        let r = radius + width * xi[0];
+                        [r * (TAU * u).cos(), r * (TAU * u).sin()]
+                    }),
+                )
             }
             Density::Moons { width } => {
                 positive("width of the moons", *width)?;
-                Source::rows(2, plane(|u, xi| {
-                    // The upper half circle around (-1, -1/2), then the lower one around (1, 1/2); radius 2.
-                    let side = if u < 0.5 { 1.0 } else { -1.0 };
-                    let (c, s) = ((TAU * u).cos(), (TAU * u).sin());
-                    [2.0 * c - side + width * xi[0], 2.0 * s - 0.5 * side + width * xi[1]]
-                }))
+                Source::rows(
+                    2,
+                    plane(|u, xi| {
+                        // The upper half circle around (-1, -1/2), then the lower one around (1, 1/2); radius 2.
+                        let side = if u < 0.5 { 1.0 } else { -1.0 };
+                        let (c, s) = ((TAU * u).cos(), (TAU * u).sin());
+                        [2.0 * c - side + width * xi[0], 2.0 * s - 0.5 * side + width * xi[1]]
+                    }),
+                )
             }
         }
     }
@@ -154,13 +168,28 @@ impl Problem {
         let silent = self.epsilon > 0.0 && !path.has_noise();
         let why = format!("is {} on a path without noise, but must be 0 there: it is divided by gamma", self.epsilon);
         refuse("epsilon", !silent, &why)?;
+        let point = matches!(self.path.family, Family::Fixed(Schedule::PointMass { .. }));
+        let placed = matches!(self.start, Density::Point(_));
+        refuse("start", point == placed, "must be a point on a path from a point, and only there")?;
+        if let Family::Fixed(Schedule::PointMass { a }) = self.path.family {
+            let why = format!("is {} on a path from a point with a = {a}, but must be that a", self.epsilon);
+            refuse("epsilon", self.epsilon == a, &why)?;
+        }
         let bridge = at(refuse, "drift", Bridge::new(ends, self.epsilon, &self.path, &self.drift))?;
-        refuse("drift", bridge.is_learned() != [false, false], "is known on a path without parameters: nothing to learn")?;
+        refuse(
+            "drift",
+            bridge.is_learned() != [false, false],
+            "is known on a path without parameters: nothing to learn",
+        )?;
         if let Err(Error::Invalid { what, got, want }) = self.fit.check() {
             refuse(&format!("fit.{what}"), false, &format!("is {got}, but must be {want}"))?;
         }
         let paired = self.fit.pairing == Pairing::Antithetic || !path.has_noise();
-        refuse("fit.pairing", paired, "is single on a path with noise, but must be antithetic: 1/gamma is infinite at its ends")?;
+        refuse(
+            "fit.pairing",
+            paired,
+            "is single on a path with noise, but must be antithetic: 1/gamma is infinite at its ends",
+        )?;
         refuse("sde.steps", self.sde.steps > 0, "is 0, but must be at least 1")
     }
 

@@ -101,19 +101,23 @@ impl GaussianBridge {
     /// ```
     /// use ergodic::methods::interpolant::{Gamma, GaussianBridge, Schedule};
     /// let bridge = GaussianBridge { means: [0.0, 2.0], deviations: [1.0, 0.5], epsilon: 0.5 };
-    /// let linear = |a| bridge.cost_along(|t| Schedule::Linear { gamma: Gamma::Root { a } }.at(t));
-    /// assert!((linear(1.0) - 2.721574).abs() < 1e-6);
-    /// assert!((linear(bridge.best_a()) - bridge.cost()).abs() < 1e-6);
+    /// let linear = |a| bridge.cost_along(|t| Ok(Schedule::Linear { gamma: Gamma::Root { a } }.at(t)));
+    /// assert!((linear(1.0)? - 2.721574).abs() < 1e-6);
+    /// assert!((linear(bridge.best_a())? - bridge.cost()).abs() < 1e-6);
+    /// # Ok::<(), ergodic::Error>(())
     /// ```
-    pub fn cost_along(&self, path: impl Fn(f64) -> Coefficients<f64>) -> f64 {
+    ///
+    /// # Errors
+    /// Those of `path`.
+    pub fn cost_along(&self, path: impl Fn(f64) -> Result<Coefficients<f64>>) -> Result<f64> {
         let ([m0, m1], [s0, s1]) = (self.means, self.deviations.map(|s| s * s));
         let rate = |k: usize| {
-            let c = path((k as f64 + 0.5) / NODES as f64);
+            let c = path((k as f64 + 0.5) / NODES as f64)?;
             let variance = c.alpha * c.alpha * s0 + c.beta * c.beta * s1 + c.gamma2;
             let half_rate = c.alpha * c.alpha_dot * s0 + c.beta * c.beta_dot * s1 + c.gamma_gamma_dot;
             let speed = c.alpha_dot * m0 + c.beta_dot * m1;
-            0.5 * (speed * speed + (half_rate - self.epsilon).powi(2) / variance)
+            Ok(0.5 * (speed * speed + (half_rate - self.epsilon).powi(2) / variance))
         };
-        (0..NODES).map(rate).sum::<f64>() / NODES as f64
+        Ok((0..NODES).map(rate).sum::<Result<f64>>()? / NODES as f64)
     }
 }

@@ -13,11 +13,15 @@
 //! `J` is estimated with both signs of `z` for the same ends ([`Pairing::Antithetic`](super::Pairing)): `1/gamma` is infinite
 //! at the ends of time, and cancels in pairs up to what has a finite variance.
 //!
+//! A path that is not learned ([`Family::Fixed`]) leaves a regression of the drift of its diffusion: with
+//! [`PointMass`](super::Schedule::PointMass) and `epsilon = a` the target is `dI/dt - sqrt(2 a t/(1 - t)) z`, the drift that starts
+//! from a single point.
+//!
 //! Layout: [`Bridge`] (the two players, their draws and costs), [`LearnedPath`] and [`Family`] (paths with parameters),
 //! [`DriftSpec`] (models of the drift), [`BridgeTrainer`] (the game, one replayed graph), [`GaussianBridge`] (the answer between
 //! Gaussians), [`GridBridge`] (that between other densities, on a grid).
 //!
-//! Source: arXiv:2303.08797, theorem 3.10; arXiv:2209.15571 for paths without noise.
+//! Source: arXiv:2303.08797, theorem 3.10, and theorem 3.1 for the start from a point; arXiv:2209.15571 for paths without noise.
 
 mod drift;
 mod gaussian;

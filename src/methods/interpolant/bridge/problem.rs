@@ -1,9 +1,10 @@
 //! Two ends, a path between them that may be learned, and the drift along it: what is played for and how it is measured.
 
 use super::super::losses::{Draws, Field, Pairing, drift_loss, loss};
+use super::super::schedule::Schedule;
 use super::super::source::Source;
 use super::drift::{Drift, DriftSpec};
-use super::path::{LearnedPath, PathSpec};
+use super::path::{Family, LearnedPath, PathSpec};
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Tensor};
 use crate::graph::{DType, Graph, Key, Var};
@@ -14,6 +15,8 @@ use crate::random::RngKey;
 pub(super) const DRIFT: &str = "drift";
 pub(super) const PATH: &str = "path";
 const TABLES: [&str; 2] = ["start", "end"];
+/// Draws that are measured together.
+const ROWS: usize = 1 << 14;
 
 /// The game of a path against a drift; see the [module](super).
 ///
@@ -39,8 +42,9 @@ impl Bridge {
     /// From the first density to the second, by a diffusion of noise `sqrt(2 epsilon)`.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for an `epsilon` that is negative or not finite, or above 0 on a path without noise; for a known drift
-    /// where there is none; as [`LearnedPath::new`]. [`Error::Shape`] for ends of different dimensions.
+    /// [`Error::Invalid`] for an `epsilon` that is negative or not finite, or above 0 on a path without noise, or not the `a` of
+    /// a path from a point; for such a path from more than a point; for a known drift where there is none; as
+    /// [`LearnedPath::new`]. [`Error::Shape`] for ends of different dimensions.
     pub fn new(ends: [Source; 2], epsilon: f64, path: &PathSpec, drift: &DriftSpec) -> Result<Self> {
         let refuse = |got, want| Err(Error::Invalid { what: "epsilon", got, want });
         if !(epsilon.is_finite() && epsilon >= 0.0) {
@@ -54,6 +58,9 @@ impl Bridge {
         let path = LearnedPath::new(path, to)?;
         if epsilon > 0.0 && !path.has_noise() {
             return refuse(format!("{epsilon} on a path without noise"), "0 there: it is divided by gamma");
+        }
+        if let Family::Fixed(Schedule::PointMass { a }) = path.spec().family {
+            check_point(a, epsilon, &ends[0])?;
         }
         let drift = Drift::new(drift, &path, &ends[0], &ends[1])?;
         Ok(Bridge { ends, epsilon, path, drift })
@@ -166,15 +173,36 @@ impl Bridge {
     /// # Errors
     /// [`Error::Fault`] for one that is not finite; those of an allocation.
     pub fn costs(&self, (n, key): (usize, RngKey), parameters: [&Tensor; 2], pairing: Pairing) -> Result<Vec<f64>> {
-        let (g, gpu) = (Graph::new(), parameters[0].gpu());
+        let (g, gpu, rows) = (Graph::new(), parameters[0].gpu(), n.min(ROWS));
         let [theta, phi] = self.parameters(&g)?;
-        let draws = self.draws(&g, g.key("key"), n, phi)?;
-        let rows = -self.objective(&draws, theta, pairing)?;
-        let plan = Plan::compile(gpu, &[("costs", rows)], &CompileOptions::labelled("bridge costs"))?;
+        let draws = self.draws(&g, g.key("key"), rows, phi)?;
+        let costs = -self.objective(&draws, theta, pairing)?;
+        let plan = Plan::compile(gpu, &[("costs", costs)], &CompileOptions::labelled("bridge costs"))?;
         let bindings = self.bind_parameters(Bindings::new().key("key", key), parameters);
         let mut session = Session::new(&plan, self.bind(gpu, bindings)?)?;
-        session.run(1)?;
-        session.check()?;
-        Ok(session.read::<f32>("costs")?.wait()?.into_iter().map(f64::from).collect())
+        let mut found = vec![];
+        // Each step has draws of its own.
+        while found.len() < n {
+            session.run(1)?;
+            session.check()?;
+            let costs = session.read::<f32>("costs")?.wait()?;
+            found.extend(costs.into_iter().map(f64::from).take(n - found.len()));
+        }
+        Ok(found)
+    }
+}
+
+/// From a point every noise but its own has an infinite drift, and other points have no path.
+fn check_point(a: f64, epsilon: f64, start: &Source) -> Result<()> {
+    if epsilon != a {
+        let (got, want) = (format!("{epsilon} on a path from a point with a = {a}"), "that a");
+        return Err(Error::Invalid { what: "epsilon", got, want });
+    }
+    match start {
+        Source::Rows { d, x } if x.len() == *d => Ok(()),
+        _ => {
+            let (got, want) = ("more than a point".into(), "one row of data, on a path from a point");
+            Err(Error::Invalid { what: "start", got, want })
+        }
     }
 }
