@@ -53,7 +53,7 @@ pub fn run(args: &Args) -> Result<()> {
     }
     measure::costs(&mut run, problem, &trainer, answer.as_ref(), key.fold_in(2))?;
     let samples = flow::sample(&gpu, problem, &trainer, key.fold_in(3))?;
-    measure::samples(&gpu, &mut run, problem, &samples, key.fold_in(4))?;
+    measure::samples(&gpu, &mut run, problem, (&samples, answer.as_ref()), key.fold_in(4))?;
     pictures::write(&run, problem, &trainer, answer.as_ref(), &samples)?;
     run.metrics.set("compile_s", gpu.pipeline_stats().plan_time.as_secs_f64());
     let found = measure::summary(&run);

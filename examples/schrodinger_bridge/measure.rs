@@ -57,7 +57,13 @@ pub fn costs(
 }
 
 /// What the samples show: their cost on the way, and how far they end from the target.
-pub fn samples(gpu: &Gpu, run: &mut Run, problem: &Problem, samples: &Samples, key: RngKey) -> Result<()> {
+pub fn samples(
+    gpu: &Gpu,
+    run: &mut Run,
+    problem: &Problem,
+    (samples, answer): (&Samples, Option<&Answer>),
+    key: RngKey,
+) -> Result<()> {
     let (Some((_, first)), Some((_, last))) = (samples.frames.first(), samples.frames.last()) else { return Ok(()) };
     let (d, n, target) = (samples.d, problem.samples, problem.target.source()?);
     let cost = mean(&samples.costs);
@@ -67,6 +73,12 @@ pub fn samples(gpu: &Gpu, run: &mut Run, problem: &Problem, samples: &Samples, k
         let square = first.iter().zip(last).map(|(a, b)| f64::from(b - a).powi(2)).sum::<f64>() / n as f64;
         // 1 for straight lines at constant speed, else less.
         run.metrics.set("moved_squared", square).set("straightness", square / (2.0 * cost.value));
+    }
+    // On a line also how far they are from the exact densities on the way.
+    let inside = samples.frames.iter().filter(|(t, _)| *t > 0.0 && *t < 1.0);
+    let lines = inside.filter_map(|(t, x)| Some((answer?.line(*t)?, x)));
+    if let Some(most) = lines.map(|((at, density), x)| ks_to_line(&at, &density, x)).reduce(f64::max) {
+        run.metrics.set("ks_between", most);
     }
     if let Some(mixture) = on_a_line(&target)? {
         run.metrics.set("ks", ks(&mixture, last)?).set("ks_1_percent", 1.63 / (n as f64).sqrt());
@@ -103,6 +115,20 @@ fn ks(exact: &GaussianMixture, x: &[f32]) -> Result<f64> {
         most = most.max((below - i as f64 / n).abs()).max((below - (i + 1) as f64 / n).abs());
     }
     Ok(most)
+}
+
+/// The same from a density at places in order, by the trapezoid rule.
+fn ks_to_line(at: &[f64], density: &[f64], x: &[f32]) -> f64 {
+    let (x, n) = (sorted(x.iter().map(|&v| f64::from(v))), x.len() as f64);
+    let (mut below, mut count, mut most) = (0.0, 0, 0f64);
+    for (place, rho) in at.windows(2).zip(density.windows(2)) {
+        below += 0.5 * (rho[0] + rho[1]) * (place[1] - place[0]);
+        while x.get(count).is_some_and(|x| *x < place[1]) {
+            count += 1;
+        }
+        most = most.max((below - count as f64 / n).abs());
+    }
+    most
 }
 
 /// Wasserstein's distance in one dimension: between points of equal rank.
