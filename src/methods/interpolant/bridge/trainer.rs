@@ -73,7 +73,10 @@ impl BridgeFit {
             }
         }
         let learning_rate = self.drift_rate;
-        FitConfig { batch, steps, learning_rate, adam, clip_norm, pairing, look_every, ..FitConfig::default() }.check()
+        #[allow(clippy::needless_update, reason = "what a fit has and a game has not is as it is by default")]
+        let shared =
+            FitConfig { batch, steps, learning_rate, adam, clip_norm, pairing, look_every, ..FitConfig::default() };
+        shared.check()
     }
 }
 
