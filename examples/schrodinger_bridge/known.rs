@@ -25,6 +25,14 @@ enum Way {
     Nothing,
 }
 
+/// A density in cells, the lowest row first, between two corners.
+pub struct Heat {
+    pub values: Vec<f64>,
+    pub n_x: usize,
+    pub from: (f64, f64),
+    pub to: (f64, f64),
+}
+
 /// What is known of a problem.
 pub fn answer(problem: &Problem) -> Result<Option<Answer>> {
     let ends = [problem.start.source()?, problem.target.source()?];
@@ -104,14 +112,15 @@ impl Answer {
         }
     }
 
-    /// The density at `t` in the plane, as rows of cells from the lowest, `n` of them, between two corners.
-    pub fn heat(&self, t: f64) -> Option<(Vec<f64>, usize, (f64, f64), (f64, f64))> {
+    /// The density at `t` in the plane.
+    pub fn heat(&self, t: f64) -> Option<Heat> {
         let Way::Grid(grid) = &self.way else { return None };
         let (x, y) = (grid.places(0), grid.places(1));
         let [half_x, half_y] = [&x, &y].map(|places| places.get(1).map_or(0.0, |second| 0.5 * (second - places[0])));
         let density = grid.density(t);
-        let rows = (0..x.len() * y.len()).map(|at| density[at % x.len() * y.len() + at / x.len()]).collect();
+        let values = (0..x.len() * y.len()).map(|at| density[at % x.len() * y.len() + at / x.len()]).collect();
         let (first, last) = ((*x.first()?, *y.first()?), (*x.last()?, *y.last()?));
-        Some((rows, x.len(), (first.0 - half_x, first.1 - half_y), (last.0 + half_x, last.1 + half_y)))
+        let (from, to) = ((first.0 - half_x, first.1 - half_y), (last.0 + half_x, last.1 + half_y));
+        Some(Heat { values, n_x: x.len(), from, to })
     }
 }

@@ -121,8 +121,8 @@ fn in_the_plane(run: &Run, problem: &Problem, answer: Option<&Answer>, samples: 
     };
     let mut plots: Vec<_> = samples.frames.iter().map(frame).collect();
     let exact = |(t, _): &(f64, Vec<f32>)| {
-        let (values, n, from, to) = answer?.heat(*t)?;
-        Some(axes(format!("Exact at t = {t:.2}")).heat("density", &values, n, from, to))
+        let exact = answer?.heat(*t)?;
+        Some(axes(format!("Exact at t = {t:.2}")).heat("density", &exact.values, exact.n_x, exact.from, exact.to))
     };
     plots.extend(samples.frames.iter().filter_map(exact));
     write_figure(run.path("densities.png"), samples.frames.len(), &plots)?;
