@@ -146,7 +146,10 @@ fn no_linear_path_beats_the_bridge_and_one_is_the_bridge() {
     assert!((bridge.best_a() - 2f64.sqrt()).abs() < 1e-12);
     let wide = GaussianBridge { means: [0.0, 0.0], deviations: [1.0, 2.0], epsilon: 1.0 };
     assert!((wide.cost() - 0.051997).abs() < 0.6e-6 && (wide.best_a() - 4.472136).abs() < 0.6e-6);
-    assert!(GaussianBridge { epsilon: 0.0, ..wide }.check().is_err() && wide.check().is_ok());
+    assert!(GaussianBridge { epsilon: -0.1, ..wide }.check().is_err() && wide.check().is_ok());
+    // Without noise it is optimal transport: W_2^2 = 2^2 + (1 - 1/2)^2, twice the cost.
+    let transport = GaussianBridge { epsilon: 0.0, ..bridge };
+    assert!(transport.check().is_ok() && (2.0 * transport.cost() - 4.25).abs() < 1e-14);
 
     let gpu = common::gpu();
     let end = GaussianMixture::isotropic(&[1.0], &[vec![2.0]], &[0.25]).unwrap();

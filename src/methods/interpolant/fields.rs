@@ -130,16 +130,25 @@ impl MixturePath {
             let got = format!("x {points} and t {time}");
             return Err(Error::Shape { op: "MixturePath::fields", got, want, at: Some(x.site()) });
         }
-        let (layout, c) = (self.layout()?, self.schedule.at(t));
+        self.fields_of(theta, &self.schedule.at(t), x)
+    }
+
+    /// The same for coefficients of your own, scalars or `[n, 1]`, such as those of a [`Fourier`](super::Fourier) path. They must
+    /// have noise if, and only if, the schedule of this path has.
+    ///
+    /// # Errors
+    /// As [`fields`](Self::fields).
+    pub fn fields_of<'g>(&self, theta: Var<'g>, c: &Coefficients<Var<'g>>, x: Var<'g>) -> Result<Fields<'g>> {
+        let layout = self.layout()?;
         let get = |name: &str| layout.get(theta, name);
-        if let Some(averages) = stacked::averages(self, &get, &c, x)? {
-            return averages.fields(&c).check();
+        if let Some(averages) = stacked::averages(self, &get, c, x)? {
+            return averages.fields(c).check();
         }
         let mut all = vec![];
         for (k, pair) in self.pairs.iter().enumerate() {
-            all.push(pair.solve(&|name: &str| get(&format!("{k}.{name}")), &c, x)?);
+            all.push(pair.solve(&|name: &str| get(&format!("{k}.{name}")), c, x)?);
         }
-        averaged(&all).fields(&c).check()
+        averaged(&all).fields(c).check()
     }
 }
 

@@ -15,14 +15,15 @@
 //! Layout: [`Schedule`] and [`Gamma`] (how things are mixed), [`Fourier`] (a schedule with parameters), [`GaussianMixture`]
 //! (densities, draws, entropies), [`MixturePath`] (fields in f64), [`Fields`] (the same as graphs), [`loss`] and [`Draws`]
 //! (what a model of a field is trained on), [`Known`] and [`Epsilon`] (fields from each other, and the noise that they
-//! allow), [`PathForm`] (likelihoods by paths), [`Excess`] (bounds from losses), [`GaussianBridge`] (the path of least cost
-//! between Gaussians), [`optimal_pairs`] (which rows of two batches belong together), [`Source`] and [`Interpolant`] (ends that
-//! are drawn on the device), [`FieldNet`] and [`FieldTrainer`] (fields that are learned),
-//! [`Flow`] (a velocity that is followed, with its likelihoods).
+//! allow), [`PathForm`] (likelihoods by paths), [`Excess`] (bounds from losses), [`Bridge`] (paths that are learned: Schrodinger
+//! bridges and optimal transport; module `bridge`), [`GaussianBridge`] (the path of least cost between Gaussians),
+//! [`optimal_pairs`] (which rows of two batches belong together), [`Source`] and [`Interpolant`] (ends that are drawn on the
+//! device), [`FieldNet`] and [`FieldTrainer`] (fields that are learned), [`Flow`] (a velocity that is followed, with its
+//! likelihoods).
 //!
 //! Source: arXiv:2303.08797; without noise arXiv:2209.15571.
 
-mod bridge;
+pub mod bridge;
 mod coupling;
 mod derived;
 mod fields;
@@ -40,7 +41,9 @@ mod stacked;
 mod trainer;
 mod triangle;
 
-pub use bridge::GaussianBridge;
+pub use bridge::{
+    Bridge, BridgeFit, BridgeTrainer, DriftSpec, Family, GaussianBridge, GridBridge, LearnedPath, Noise, PathSpec,
+};
 pub use coupling::optimal_pairs;
 pub use derived::{Epsilon, Known};
 pub use fields::Fields;

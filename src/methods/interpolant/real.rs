@@ -19,6 +19,8 @@ pub trait Real:
     fn sin(self) -> Self;
     /// Cosine.
     fn cos(self) -> Self;
+    /// Exponential.
+    fn exp(self) -> Self;
     /// Square root.
     fn sqrt(self) -> Self;
     /// Logistic function.
@@ -44,6 +46,10 @@ impl Real for f64 {
 
     fn cos(self) -> Self {
         f64::cos(self)
+    }
+
+    fn exp(self) -> Self {
+        f64::exp(self)
     }
 
     fn sqrt(self) -> Self {
@@ -74,6 +80,10 @@ impl<'g> Real for Var<'g> {
 
     fn cos(self) -> Self {
         Var::cos(self)
+    }
+
+    fn exp(self) -> Self {
+        Var::exp(self)
     }
 
     fn sqrt(self) -> Self {

@@ -176,7 +176,7 @@ fn sigmoid(x: f64) -> f64 {
     Real::sigmoid(x)
 }
 
-fn positive(what: &'static str, value: f64) -> Result<()> {
+pub(super) fn positive(what: &'static str, value: f64) -> Result<()> {
     match value.is_finite() && value > 0.0 {
         true => Ok(()),
         false => Err(Error::Invalid { what, got: value.to_string(), want: "finite and above 0" }),
