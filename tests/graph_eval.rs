@@ -135,6 +135,13 @@ fn sums_and_maxima_reduce_the_named_axes() {
 }
 
 #[test]
+fn the_mean_of_nothing_is_its_sum() {
+    assert_eq!(of(&[0], Vec::<f64>::new(), |x| x.mean_all()), [0.0]);
+    assert_eq!(of(&[0, 3], Vec::<f64>::new(), |x| x.mean(0)), [0.0; 3]);
+    assert_eq!(of(&[2], vec![1.0, 4.0], |x| x.mean_all()), [2.5]);
+}
+
+#[test]
 fn logsumexp_is_shift_invariant() {
     let got = of(&[2, 2], &[1000.0, 1000.0, -1000.0, -1000.0], |x| x.logsumexp(1));
     let ln2 = std::f64::consts::LN_2;

@@ -239,18 +239,77 @@ fn two_learned_fields_drive_a_diffusion_between_two_mixtures() {
         "learned.known=(motion: v, noise: eta)",
         "learned.fit.pairing=antithetic",
         "epsilon=constant(value: 0.5)",
+        "more_epsilon=[zero]",
         "solver=adaptive((rtol: 1e-3, atol: 1e-3))",
+        "divergence=probes(2)",
+        "denoised_from=0.97",
+        "points=[(0.0, [0.3]), (0.5, [0.3])]",
         "sde=(steps: 40)",
     ];
     start("quick", &out, &[&TINY[..], &more].concat(), &[]).expect("a run");
     let found = metrics(&out);
-    for name in ["loss_v", "loss_v_min", "loss_eta", "loss_eta_min", "nll", "kl", "ks_max", "w2"] {
+    for name in
+        ["loss_v", "loss_v_min", "loss_eta", "loss_eta_min", "nll", "kl", "ks_max", "w2", "ks_max_eps_0", "kl_bound"]
+    {
         assert!(found.get(name).is_some_and(f64::is_finite), "{name}");
     }
-    for field in ["v", "eta"] {
+    // In one dimension a sign squared is 1: a probe is exact.
+    assert_eq!(found.get("log_density_probe_se"), None);
+    let bound = found.get("excess_b").unwrap() / 0.5 + 0.5 * found.get("excess_s").unwrap();
+    assert!((found.get("kl_bound").unwrap() / bound - 1.0).abs() < 1e-12);
+    // The learned fields at two points: at the start the density is that of the base.
+    let fields = table::read(out.join("fields.csv")).expect("fields");
+    let column = |name: &str| fields.column(name).unwrap_or_else(|| panic!("no column {name}"));
+    let base = (-0.5f64 * 0.09).exp() / std::f64::consts::TAU.sqrt();
+    assert!((column("rho")[0] / base - 1.0).abs() < 1e-6, "{:?}", column("rho"));
+    assert!(["b", "s", "v"].iter().all(|name| column(name)[1].is_finite()));
+    // b = v - gamma gamma' s, at the middle of the path b = v.
+    assert!((column("b")[1] - column("v")[1]).abs() < 1e-6 && found.get("fields_error_max").is_some());
+    assert!(out.join("noises.png").exists());
+    for field in ["v", "eta", "b", "s"] {
         let (excess, se) = (found.get(&format!("excess_{field}")), found.get(&format!("excess_{field}_se")));
         assert!(excess > se.map(|se| -4.0 * se), "{field}: {excess:?}: no field is below the least loss");
     }
+}
+
+#[test]
+fn one_run_has_several_noises_and_each_keeps_the_densities() {
+    let out = folder("noises");
+    start("noises_1d", &out, &["samples=2000", "held_out=100", "loss_draws=500"], &[]).expect("a run");
+    let found = metrics(&out);
+    for name in ["ks_max", "ks_max_eps_0.5", "ks_max_eps_5"] {
+        // The 1 % level of the largest of five distances.
+        let got = found.get(name).unwrap_or_else(|| panic!("no {name}"));
+        assert!(got < 1.3 * found.get("ks_1_percent").unwrap(), "{name}: {got}");
+    }
+    assert!(out.join("noises.png").exists());
+}
+
+#[test]
+fn samples_start_in_a_point() {
+    let out = folder("point");
+    start("point_1d", &out, &["samples=2000", "loss_draws=500", "sde.steps=200"], &[]).expect("a run");
+    let found = metrics(&out);
+    assert!(found.get("ks_max").unwrap() < 1.3 * found.get("ks_1_percent").unwrap());
+    assert!(found.get("nll").is_none(), "there is no likelihood from a point");
+    // One point in a hundred in a wrong mode, 6 away, makes 0.6; weights of modes have a standard error of 0.011 in 2000 points.
+    assert!(found.get("w2").unwrap() < 1.0, "{:?}", found.get("w2"));
+    assert!(out.join("samples.png").exists() && !out.join("density.png").exists());
+}
+
+#[test]
+fn eight_dimensions_are_measured_in_the_plane_and_along_axes() {
+    let out = folder("eight");
+    // Known fields: what is tested is what is measured of them.
+    let sets = ["learned=None", "sde.steps=60", "more_epsilon=[]", "samples=1000", "held_out=100", "loss_draws=500"];
+    start("mixture_8d", &out, &sets, &[]).expect("a run");
+    let found = metrics(&out);
+    let get = |name: &str| found.get(name).unwrap_or_else(|| panic!("no {name}"));
+    assert!(get("kl").abs() < 0.01 && get("loss_s").is_finite(), "{}", get("kl"));
+    // The largest of forty distances: 1 % of each of them is 33 % of all, so the level of one in 4000.
+    assert!(get("ks_max") < 2.1 / 1000f64.sqrt(), "{}", get("ks_max"));
+    let (kl, se, control) = (get("kl_plane"), get("kl_plane_se"), get("kl_plane_of_exact"));
+    assert!((kl - control).abs() < 4.0 * se.hypot(get("kl_plane_of_exact_se")), "{kl} +- {se}, {control}");
 }
 
 #[test]

@@ -50,11 +50,12 @@ pub fn noises(run: &Run, problem: &Problem, all: &[Samples]) -> Result<()> {
     let (low, high) = reach(all.iter().flat_map(|samples| &samples.frames).flat_map(|(_, x)| x));
     let grid: Vec<_> = (0..=400).map(|k| low + (high - low) * f64::from(k) / 400.0).collect();
     let exact = problem.exact()?.map(|path| plane::marginal(path.end(), &[0])).transpose()?;
+    let x1 = if first.d == 1 { "x" } else { "x1" };
     let mut plots = vec![];
     for samples in all {
         let Some((_, last)) = samples.frames.last() else { continue };
         let title = format!("epsilon = {}", label(&samples.epsilon));
-        let axes = Plot::new(format!("Samples at the end, {title}")).x("x1").y("density").x_range(low, high);
+        let axes = Plot::new(format!("Samples at the end, {title}")).x(x1).y("density").x_range(low, high);
         let mut plot = axes.histogram("samples", &component(last, first.d, 0), 100);
         if let Some(exact) = &exact {
             let values: Vec<_> = grid.iter().map(|&x| exact.log_density(&[x]).exp()).collect();
@@ -62,9 +63,7 @@ pub fn noises(run: &Run, problem: &Problem, all: &[Samples]) -> Result<()> {
         }
         let (t, x) = tracks(samples, |t, _| t, 0);
         plots.push(plot);
-        plots.push(
-            Plot::new(format!("Trajectories, {title}")).x("t").y("x1").y_range(low, high).line("samples", &t, &x),
-        );
+        plots.push(Plot::new(format!("Trajectories, {title}")).x("t").y(x1).y_range(low, high).line("samples", &t, &x));
     }
     write_figure(run.path("noises.png"), 2, &plots)
 }

@@ -34,14 +34,14 @@ impl<'g> Var<'g> {
         self.sum(axes)
     }
 
-    /// Mean of all elements, a scalar.
+    /// Mean of all elements, a scalar; of none it is 0, as their sum.
     #[track_caller]
     pub fn mean_all(self) -> Var<'g> {
-        let n = self.shape().numel();
+        let n = self.shape().numel().max(1);
         self.sum_all() / n as f64
     }
 
-    /// Mean over axes, which disappear.
+    /// Mean over axes, which disappear; of none it is 0.
     #[track_caller]
     pub fn mean(self, axes: impl Axes) -> Var<'g> {
         let total = self.sum(axes);

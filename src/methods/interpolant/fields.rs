@@ -3,6 +3,7 @@
 use super::linalg::{is_multiple_of_identity, transposed};
 use super::path::{Form, MixturePath, Pair};
 use super::schedule::Coefficients;
+use super::series;
 use super::stacked::{self, Parameters};
 use super::triangle::Triangle;
 use crate::error::{Error, Result};
@@ -137,7 +138,7 @@ impl MixturePath {
         }
         let mut all = vec![];
         for (k, pair) in self.pairs.iter().enumerate() {
-            all.push(pair.solve(&|name: &str| get(&format!("{k}.{name}")), &c, x)?);
+            all.push(pair.solve(&|name: &str| get(&format!("{k}.{name}")), (t, &c), x)?);
         }
         averaged(&all).fields(&c).check()
     }
@@ -196,6 +197,13 @@ impl Pair {
                 let [a, b] = &self.covariances;
                 all.extend([("covariance0", vec![d, d], a.clone()), ("covariance1", vec![d, d], b.clone())]);
             }
+            Form::Series(series) => {
+                all.push(("constant", vec![1], vec![constant]));
+                all.push(("inverse", vec![series.terms, d * d], series.inverse.clone()));
+                all.push(("log_det", vec![series.terms, 1], series.log_det.clone()));
+                let [a, b] = &self.covariances;
+                all.extend([("covariance0", vec![d, d], a.clone()), ("covariance1", vec![d, d], b.clone())]);
+            }
         }
         all
     }
@@ -203,7 +211,7 @@ impl Pair {
     fn solve<'g>(
         &self,
         get: &dyn Fn(&str) -> Result<Var<'g>>,
-        c: &Coefficients<Var<'g>>,
+        (t, c): (Var<'g>, &Coefficients<Var<'g>>),
         x: Var<'g>,
     ) -> Result<Solved<'g>> {
         let means = [get("mean0")?, get("mean1")?];
@@ -217,6 +225,11 @@ impl Pair {
                 in_basis(y, c, [get("p")?, get("q")?], *r, change, same)
             }
             Form::Cholesky => written_out(y, c, [get("covariance0")?, get("covariance1")?])?,
+            Form::Series(series) => {
+                let weights = series::weights(t, series.terms)?;
+                let both = [get("covariance0")?, get("covariance1")?];
+                by_series(y, c, weights, [get("inverse")?, get("log_det")?], both)
+            }
         };
         Ok(Solved { log_weight: exponent + get("constant")?, u, moved, means })
     }
@@ -278,6 +291,29 @@ fn written_out<'g>(y: Var<'g>, c: &Coefficients<Var<'g>>, covariances: [Var<'g>;
     };
     let exponent = triangle.log_det.map_or(square, |log_det| square + log_det) * -0.5;
     Ok((exponent, side_by_side(&u, y)?, [moved(covariances[0])?, moved(covariances[1])?]))
+}
+
+/// The same by series of the inverse and of `log det`, and one refinement.
+fn by_series<'g>(
+    y: Var<'g>,
+    c: &Coefficients<Var<'g>>,
+    weights: Var<'g>,
+    [inverse, log_det]: [Var<'g>; 2],
+    covariances: [Var<'g>; 2],
+) -> Parts<'g> {
+    let (n, d) = (y.shape()[0], y.shape()[1]);
+    let whole = weights.matmul(inverse);
+    // Matrices are symmetric: rows are multiplied from the right.
+    let solve = |y: Var<'g>| match weights.shape()[0] {
+        1 => y.matmul(whole.reshape([d, d])),
+        rows => (whole.reshape([rows, d, d]) * y.reshape([n, 1, d])).sum(2),
+    };
+    let moved = |u: Var<'g>| covariances.map(|m| u.matmul(m));
+    let first = solve(y);
+    let [a, b] = moved(first);
+    let u = first + solve(y - (c.alpha.square() * a + c.beta.square() * b + c.gamma2 * first));
+    let square = (y * u).sum(1).reshape([n, 1]);
+    ((square + weights.matmul(log_det)) * -0.5, u, moved(u))
 }
 
 fn side_by_side<'g>(columns: &[Var<'g>], like: Var<'g>) -> Result<Var<'g>> {

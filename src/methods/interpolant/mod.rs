@@ -40,6 +40,7 @@ mod real;
 mod sampler;
 mod sampling;
 pub mod schedule;
+mod series;
 mod source;
 mod stacked;
 mod trainer;

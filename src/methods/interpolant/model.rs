@@ -139,8 +139,9 @@ impl Model {
         let (g, n) = (x.graph(), x.shape().first().copied().unwrap_or(0));
         match &self.parts {
             Parts::Exact { path, theta } => {
-                // Every row computes its own time, so that the steps of a solver are one dispatch.
-                let fields = path.fields(g.input(EXACT, theta.shape()), t.broadcast_to([n, 1]), x)?;
+                // Where every row computes its own time the steps of a solver are one dispatch.
+                let t = if path.wants_one_time() { t } else { t.broadcast_to([n, 1]) };
+                let fields = path.fields(g.input(EXACT, theta.shape()), t, x)?;
                 Ok(Values { b: fields.b, v: Some(fields.v), s: Some(fields.s), eta: Some(fields.eta_z) })
             }
             Parts::Learned { known, nets } => {

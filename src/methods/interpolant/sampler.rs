@@ -167,7 +167,15 @@ impl Sampler {
                 Some(signs) => solver.clone().bind(SIGNS, signs).solve(x, grid)?,
                 None => solver.solve(x, grid)?,
             },
-            Way::Noisy(solver, _) => solver.solve(x, grid, key)?,
+            Way::Noisy(solver, _) => {
+                let bound = signs.map(|signs| solver.clone().bind(SIGNS, signs));
+                let arrived = bound.as_ref().unwrap_or(solver).solve(x, grid, key)?;
+                let mut gains = if integral { arrived.integral(0)? } else { vec![] };
+                // What the noisy path itself adds.
+                let work = if integral { arrived.integral(1)? } else { vec![] };
+                gains.iter_mut().zip(work).for_each(|(gain, work)| *gain += work);
+                return Ok((arrived.points()?.clone(), gains));
+            }
         };
         let gains = if integral { arrived.integral(0)? } else { vec![] };
         Ok((arrived.points()?.clone(), gains))

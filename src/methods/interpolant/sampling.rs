@@ -83,6 +83,14 @@ impl Spread {
         }
     }
 
+    /// The velocity with the rate of its log-density.
+    fn carried<'g>(self, b: Var<'g>, x: Var<'g>, signs: impl Fn() -> Var<'g>) -> Result<Rates<'g>> {
+        match self {
+            Spread::Exact => with_log_density(b, x, Trace::Exact),
+            Spread::Probes(_) => with_log_density_along(b, x, signs()),
+        }
+    }
+
     /// Whether it means anything.
     ///
     /// # Errors
@@ -154,7 +162,12 @@ impl Sampling {
         Sampling { denoised_from: Some(t), ..self }
     }
 
-    /// Carry the log-density along, by the divergence of `b`; for the ODE.
+    /// Carry the log-density along, by the divergence of `b`; of a diffusion that of the fields' own density, to first order
+    /// in the step:
+    ///
+    /// ```text
+    /// ODE:  d log rho = -div b dt          diffusion:  d log rho = -(div b + b . s) dt + s . dX   (Stratonovich)
+    /// ```
     pub fn with_log_density(self, spread: Spread) -> Self {
         Sampling { spread: Some(spread), ..self }
     }
@@ -164,7 +177,7 @@ impl Sampling {
     /// # Errors
     /// [`Error::Invalid`] for no steps, noise without a diffusion and a diffusion without noise, noise without a score
     /// ([`Epsilon::check`]), times at which fields are divided by 0, a denoiser that is not known or wanted backwards, a
-    /// log-density of a diffusion, and a point mass followed by anything but its own SDE.
+    /// log-density of its means, and a point mass followed by anything but its own SDE.
     pub fn check(&self, model: &Model) -> Result<(f64, f64)> {
         let refuse = |what, got: String, want| Err(Error::Invalid { what, got, want });
         let noisy = matches!(self.solver, Solver::Diffusion { .. });
@@ -180,9 +193,9 @@ impl Sampling {
         self.check_means(model)?;
         if let Some(spread) = self.spread {
             spread.check()?;
-            if noisy || matches!(self.solver, Solver::Denoiser { .. }) || self.denoised_from.is_some() {
+            if matches!(self.solver, Solver::Denoiser { .. }) || self.denoised_from.is_some() {
                 let got = format!("wanted along {:?}", self.solver);
-                return refuse("log-density", got, "of an ODE: of a diffusion, see PathForm");
+                return refuse("log-density", got, "of an ODE or a diffusion: means are no draws");
             }
         }
         self.check_point(model.schedule())?;
@@ -277,10 +290,9 @@ impl Sampling {
         let x = g.input("x", [n, d]);
         let velocity = |t, x| {
             let b = model.at(t, x)?.b;
-            match self.spread.map(Spread::runs) {
+            match self.spread {
                 None => Ok(Rates::of(b)),
-                Some((0, _)) => with_log_density(b, x, Trace::Exact),
-                Some((probes, _)) => with_log_density_along(b, x, g.input(SIGNS, [n, probes, d])),
+                Some(spread) => spread.carried(b, x, || g.input(SIGNS, [n, spread.runs().0, d])),
             }
         };
         let tensors = model.tensors();
@@ -298,10 +310,19 @@ impl Sampling {
                 let drift = |t, x| {
                     let (c, values) = (model.schedule().at(t), model.at(t, x)?);
                     let noisy = self.epsilon.times_score(&c, &values).unwrap_or(values.b * 0.0);
-                    Ok(Rates::of(if self.backwards { values.b - noisy } else { values.b + noisy }))
+                    let drift = if self.backwards { values.b - noisy } else { values.b + noisy };
+                    let Some((spread, s)) = self.spread.zip(values.s) else { return Ok(Rates::of(drift)) };
+                    let carried = spread.carried(values.b, x, || g.input(SIGNS, [n, spread.runs().0, d]))?;
+                    // -div b, and the rest of the density's own rate.
+                    let own = carried.integrands[0] - (values.b * s).sum(1);
+                    Ok(Rates::of(drift).and(own))
                 };
                 let strength = |t| Ok(self.epsilon.at(&model.schedule().at(t)));
-                let solver = Diffusion::new(gpu, x, method, drift, strength)?;
+                let score = |t, x| model.at(t, x).map(|values| values.s.unwrap_or(values.b * 0.0));
+                let solver = match self.spread {
+                    None => Diffusion::new(gpu, x, method, drift, strength)?,
+                    Some(_) => Diffusion::with_work(gpu, x, method, drift, strength, score)?,
+                };
                 Way::Noisy(tensors.iter().fold(solver, |s, (name, tensor)| s.bind(name, tensor)), steps)
             }
         })
