@@ -302,10 +302,14 @@ fn eight_dimensions_are_measured_in_the_plane_and_along_axes() {
     let out = folder("eight");
     // Known fields: what is tested is what is measured of them.
     let sets = ["learned=None", "sde.steps=60", "more_epsilon=[]", "samples=1000", "held_out=100", "loss_draws=500"];
-    start("mixture_8d", &out, &sets, &[]).expect("a run");
+    // Probes are an eighth of the kernels that an exact trace asks for.
+    let cheap = ["solver=fixed(method: heun, steps: 60)", "divergence=probes(2)"];
+    start("mixture_8d", &out, &[&sets[..], &cheap].concat(), &[]).expect("a run");
     let found = metrics(&out);
     let get = |name: &str| found.get(name).unwrap_or_else(|| panic!("no {name}"));
-    assert!(get("kl").abs() < 0.01 && get("loss_s").is_finite(), "{}", get("kl"));
+    // Sixty steps alone err by 0.01 nats.
+    assert!(get("kl").abs() < 4.0 * get("kl_se") + 0.02 && get("loss_s").is_finite(), "{}", get("kl"));
+    assert!(get("log_density_probe_se") > 0.0, "in eight dimensions a probe has an error");
     // The largest of forty distances: 1 % of each of them is 33 % of all, so the level of one in 4000.
     assert!(get("ks_max") < 2.1 / 1000f64.sqrt(), "{}", get("ks_max"));
     let (kl, se, control) = (get("kl_plane"), get("kl_plane_se"), get("kl_plane_of_exact"));
