@@ -47,7 +47,8 @@ fn densities(likelihood: &Likelihood, problem: &Problem, x: &[f64]) -> Result<Ve
 /// One row for each noise, if there are several: the samples at the end, and how they came there.
 pub fn noises(run: &Run, problem: &Problem, all: &[Samples]) -> Result<()> {
     let [first, _, ..] = all else { return Ok(()) };
-    let (low, high) = reach(all.iter().flat_map(|samples| &samples.frames).flat_map(|(_, x)| x));
+    let frames = all.iter().flat_map(|samples| &samples.frames);
+    let (low, high) = reach(frames.flat_map(|(_, x)| x.iter().step_by(first.d)));
     let grid: Vec<_> = (0..=400).map(|k| low + (high - low) * f64::from(k) / 400.0).collect();
     let exact = problem.exact()?.map(|path| plane::marginal(path.end(), &[0])).transpose()?;
     let x1 = if first.d == 1 { "x" } else { "x1" };
