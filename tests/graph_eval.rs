@@ -135,6 +135,13 @@ fn sums_and_maxima_reduce_the_named_axes() {
 }
 
 #[test]
+fn the_mean_of_nothing_is_its_sum() {
+    assert_eq!(of(&[0], Vec::<f64>::new(), |x| x.mean_all()), [0.0]);
+    assert_eq!(of(&[0, 3], Vec::<f64>::new(), |x| x.mean(0)), [0.0; 3]);
+    assert_eq!(of(&[2], vec![1.0, 4.0], |x| x.mean_all()), [2.5]);
+}
+
+#[test]
 fn logsumexp_is_shift_invariant() {
     let got = of(&[2, 2], &[1000.0, 1000.0, -1000.0, -1000.0], |x| x.logsumexp(1));
     let ln2 = std::f64::consts::LN_2;
@@ -190,6 +197,12 @@ fn gather_clamps_and_scatter_add_is_its_transpose() {
     let feeds = Feeds::new().tensor("t", count(6)).tensor("i", &[2u32, 0, 9, 2]).tensor("ct", count(8));
     let picked = table.gather(at);
     assert_eq!(eval(picked, &feeds).data, [5.0, 6.0, 1.0, 2.0, 5.0, 6.0, 5.0, 6.0]);
+    // Where the row is known there is nothing to look up.
+    let (first, past, only) =
+        (g.full(0.0, [2]).cast(DType::U32), g.full(7.0, []).cast(DType::U32), table.narrow(0, 1, 1));
+    assert_eq!(eval(table.gather(first), &feeds).data, [1.0, 2.0, 1.0, 2.0]);
+    assert_eq!(eval(table.gather(past), &feeds).data, [5.0, 6.0]);
+    assert_eq!(eval(only.gather(at), &feeds).data, [3.0, 4.0, 3.0, 4.0, 3.0, 4.0, 3.0, 4.0]);
     let spread = ct.scatter_add(at, 3);
     assert_eq!(eval(spread, &feeds).data, [3.0, 4.0, 0.0, 0.0, 1.0 + 5.0 + 7.0, 2.0 + 6.0 + 8.0]);
     // <ct, gather(t)> = <scatter(ct), t>, integers: equal to the bit.

@@ -88,7 +88,31 @@ fn a_preset_that_makes_no_sense_is_refused_at_its_field_before_anything_is_writt
             "schedule: a of gamma is 0, but must be finite and above 0",
         ),
         ("quick", vec!["schedule=unit_trig(gamma: root(a: 4.0))", two], "schedule: gamma of unit_trig is "),
-        ("quick", vec!["schedule=point_mass(a: 1.0)", two], "schedule: is point_mass, which has no ODE at its start"),
+        (
+            "quick",
+            vec!["schedule=point_mass(a: 1.0)", two],
+            "start: must be a point for the schedule point_mass, and for no other",
+        ),
+        ("quick", vec!["start=point([0.0, 0.0])"], "start: must be a point for the schedule point_mass"),
+        ("quick", vec!["target=point([0.0, 0.0])"], "target: is a point, but must be a density"),
+        (
+            "quick",
+            vec!["schedule=point_mass(a: 1.0)", "start=point([0.0, 0.0])"],
+            "learned: is given, but fields from a point",
+        ),
+        (
+            "mixture_1d",
+            vec!["schedule=point_mass(a: 1.0)", "start=point([0.0])", "epsilon=constant(value: 0.5)"],
+            "epsilon: must be constant, the a of point_mass",
+        ),
+        (
+            "mixture_1d",
+            vec!["more_epsilon=[zero, constant(value: -5.0)]"],
+            "more_epsilon: epsilon is -5, but must be finite",
+        ),
+        ("mixture_1d", vec!["divergence=probes(3)"], "divergence: number of probes is 3, but must be even"),
+        ("mixture_1d", vec!["denoised_from=1.0"], "denoised_from: must lie between 0 and 1"),
+        ("mixture_1d", vec!["solver=denoiser(steps: 9)"], "solver: must be fixed or adaptive"),
         ("quick", vec!["learned=None"], "learned: is left out, but a checkerboard has no known fields"),
         ("quick", vec!["learned.known=(motion: s)"], "learned.known: pair of fields is S and None"),
         ("quick", vec![noisy, two, "learned.known=(motion: v)"], "learned.known: pair of fields is V and None"),
@@ -103,14 +127,13 @@ fn a_preset_that_makes_no_sense_is_refused_at_its_field_before_anything_is_writt
         ("quick", vec!["learned.fit.adam=(beta2: 1.0)"], "learned.fit.adam: is Adam"),
         (
             "quick",
-            vec!["epsilon=constant(value: 0.5)"],
+            vec!["schedule=linear(gamma: root(a: 1.0))", two, "epsilon=constant(value: 0.5)"],
             "epsilon: epsilon is Constant { value: 0.5 } without a score, but must be zero; or learn s or eta too",
         ),
         ("mixture_1d", vec!["epsilon=constant(value: -1.0)"], "epsilon: epsilon is -1, but must be finite and above 0"),
         ("quick", vec!["samples=0"], "samples: is 0, but must be at least 2"),
         ("quick", vec!["held_out=1"], "held_out: is 1, but must be at least 2"),
         ("quick", vec!["solver=fixed(method: rk4, steps: 0)"], "solver.steps: is 0, but must be at least 1"),
-        ("quick", vec!["points=[(0.5, [0.0, 0.0])]"], "points: needs known fields: two mixtures"),
         ("mixture_1d", vec!["points=[(0.5, [0.0, 0.0])]"], "points: must be times from 0 to 1 with 1 coordinates each"),
         ("mixture_1d", vec!["points=[(1.5, [0.0])]"], "points: must be times from 0 to 1"),
     ] {
@@ -216,18 +239,81 @@ fn two_learned_fields_drive_a_diffusion_between_two_mixtures() {
         "learned.known=(motion: v, noise: eta)",
         "learned.fit.pairing=antithetic",
         "epsilon=constant(value: 0.5)",
+        "more_epsilon=[zero]",
         "solver=adaptive((rtol: 1e-3, atol: 1e-3))",
+        "divergence=probes(2)",
+        "denoised_from=0.97",
+        "points=[(0.0, [0.3]), (0.5, [0.3])]",
         "sde=(steps: 40)",
     ];
     start("quick", &out, &[&TINY[..], &more].concat(), &[]).expect("a run");
     let found = metrics(&out);
-    for name in ["loss_v", "loss_v_min", "loss_eta", "loss_eta_min", "nll", "kl", "ks_max", "w2"] {
+    for name in
+        ["loss_v", "loss_v_min", "loss_eta", "loss_eta_min", "nll", "kl", "ks_max", "w2", "ks_max_eps_0", "kl_bound"]
+    {
         assert!(found.get(name).is_some_and(f64::is_finite), "{name}");
     }
-    for field in ["v", "eta"] {
+    // In one dimension a sign squared is 1: a probe is exact.
+    assert_eq!(found.get("log_density_probe_se"), None);
+    let bound = found.get("excess_b").unwrap() / 0.5 + 0.5 * found.get("excess_s").unwrap();
+    assert!((found.get("kl_bound").unwrap() / bound - 1.0).abs() < 1e-12);
+    // The learned fields at two points: at the start the density is that of the base.
+    let fields = table::read(out.join("fields.csv")).expect("fields");
+    let column = |name: &str| fields.column(name).unwrap_or_else(|| panic!("no column {name}"));
+    let base = (-0.5f64 * 0.09).exp() / std::f64::consts::TAU.sqrt();
+    assert!((column("rho")[0] / base - 1.0).abs() < 1e-6, "{:?}", column("rho"));
+    assert!(["b", "s", "v"].iter().all(|name| column(name)[1].is_finite()));
+    // b = v - gamma gamma' s, at the middle of the path b = v.
+    assert!((column("b")[1] - column("v")[1]).abs() < 1e-6 && found.get("fields_error_max").is_some());
+    assert!(out.join("noises.png").exists());
+    for field in ["v", "eta", "b", "s"] {
         let (excess, se) = (found.get(&format!("excess_{field}")), found.get(&format!("excess_{field}_se")));
         assert!(excess > se.map(|se| -4.0 * se), "{field}: {excess:?}: no field is below the least loss");
     }
+}
+
+#[test]
+fn one_run_has_several_noises_and_each_keeps_the_densities() {
+    let out = folder("noises");
+    start("noises_1d", &out, &["samples=2000", "held_out=100", "loss_draws=500"], &[]).expect("a run");
+    let found = metrics(&out);
+    for name in ["ks_max", "ks_max_eps_0.5", "ks_max_eps_5"] {
+        // The 1 % level of the largest of five distances.
+        let got = found.get(name).unwrap_or_else(|| panic!("no {name}"));
+        assert!(got < 1.3 * found.get("ks_1_percent").unwrap(), "{name}: {got}");
+    }
+    assert!(out.join("noises.png").exists());
+}
+
+#[test]
+fn samples_start_in_a_point() {
+    let out = folder("point");
+    start("point_1d", &out, &["samples=2000", "loss_draws=500", "sde.steps=200"], &[]).expect("a run");
+    let found = metrics(&out);
+    assert!(found.get("ks_max").unwrap() < 1.3 * found.get("ks_1_percent").unwrap());
+    assert!(found.get("nll").is_none(), "there is no likelihood from a point");
+    // One point in a hundred in a wrong mode, 6 away, makes 0.6; weights of modes have a standard error of 0.011 in 2000 points.
+    assert!(found.get("w2").unwrap() < 1.0, "{:?}", found.get("w2"));
+    assert!(out.join("samples.png").exists() && !out.join("density.png").exists());
+}
+
+#[test]
+fn eight_dimensions_are_measured_in_the_plane_and_along_axes() {
+    let out = folder("eight");
+    // Known fields: what is tested is what is measured of them.
+    let sets = ["learned=None", "sde.steps=60", "more_epsilon=[]", "samples=1000", "held_out=100", "loss_draws=500"];
+    // Probes are an eighth of the kernels that an exact trace asks for.
+    let cheap = ["solver=fixed(method: heun, steps: 60)", "divergence=probes(2)"];
+    start("mixture_8d", &out, &[&sets[..], &cheap].concat(), &[]).expect("a run");
+    let found = metrics(&out);
+    let get = |name: &str| found.get(name).unwrap_or_else(|| panic!("no {name}"));
+    // Sixty steps alone err by 0.01 nats.
+    assert!(get("kl").abs() < 4.0 * get("kl_se") + 0.02 && get("loss_s").is_finite(), "{}", get("kl"));
+    assert!(get("log_density_probe_se") > 0.0, "in eight dimensions a probe has an error");
+    // The largest of forty distances: 1 % of each of them is 33 % of all, so the level of one in 4000.
+    assert!(get("ks_max") < 2.1 / 1000f64.sqrt(), "{}", get("ks_max"));
+    let (kl, se, control) = (get("kl_plane"), get("kl_plane_se"), get("kl_plane_of_exact"));
+    assert!((kl - control).abs() < 4.0 * se.hypot(get("kl_plane_of_exact_se")), "{kl} +- {se}, {control}");
 }
 
 #[test]

@@ -143,6 +143,7 @@ fn ways() -> Vec<(&'static str, MixturePath)> {
         ("mirror", MixturePath::to(Schedule::Mirror { gamma: root(1.0) }, mixture(&[a.clone(), b.clone()])).unwrap()),
         ("generalised, d = 12", MixturePath::between(linear(Gamma::Zero), wide(12, 4), wide(12, 5)).unwrap()),
         ("written out, d = 5", MixturePath::between(noisy, wide(5, 6), wide(5, 7)).unwrap()),
+        ("series, d = 10", MixturePath::between(linear(root(1.0)), wide(10, 8), wide(10, 9)).unwrap()),
         ("from a point", {
             MixturePath::from_point(Schedule::PointMass { a: 0.5 }, &[0.5, -0.5], mixture(std::slice::from_ref(&c)))
                 .unwrap()
@@ -322,12 +323,15 @@ fn what_is_no_mixture_or_path_is_refused_with_its_numbers() {
         "shape mismatch in `GaussianMixture`: got 1 weights, means of [2] and covariances of [1], want as many means of 2 and \
          covariances of 4 numbers, at least 1 each"
     );
-    let wide = |seed| GaussianMixture::new(&[1.0], &[vec![0.0; 9]], &[wishart(9, seed)]).unwrap();
-    let error = MixturePath::between(linear(root(1.0)), wide(1), wide(2)).err().unwrap().to_string();
+    // A needle: its inverse changes by 1e10 at once, and no series follows.
+    let along: Vec<f64> = (1..10).map(f64::from).collect();
+    let needle = (0..81).map(|at| along[at / 9] * along[at % 9] + if at / 9 == at % 9 { 1e-10 } else { 0.0 }).collect();
+    let wide = |covariance| GaussianMixture::new(&[1.0], &[vec![0.0; 9]], &[covariance]).unwrap();
+    let error = MixturePath::between(linear(root(1.0)), wide(needle), wide(wishart(9, 2))).err().unwrap().to_string();
     assert_eq!(
         error,
-        "covariances of a path with noise is two that do not commute, in 9 dimensions, but must be of at most 8 dimensions; \
-         or a path without noise; or one of each two a multiple of the identity"
+        "covariances of a path with noise is two that do not commute, in 9 dimensions, and nearly singular at some time, but \
+         must be farther from singular: add a small multiple of the identity"
     );
     assert!(MixturePath::between(Schedule::OneSidedVp, two_modes(), two_modes()).is_err());
     assert!(MixturePath::to(linear(root(1.0)), two_modes()).is_err());

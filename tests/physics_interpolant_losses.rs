@@ -218,9 +218,12 @@ fn fields_follow_from_each_other() {
             if schedule.has_noise() {
                 for (motion, m) in [(Field::B, b), (Field::V, v)] {
                     for (noise, z) in [(Field::S, s), (Field::Eta, eta)] {
-                        let (got_b, got_s) = Known { motion, noise: Some(noise) }.b_and_s(&c, m, Some(z));
-                        close(got_b, b);
-                        close(got_s.unwrap(), s);
+                        let known = Known { motion: Some(motion), noise: Some(noise) };
+                        let got = known.values(&schedule, &c, x, (Some(m), Some(z)));
+                        close(got.b, b);
+                        for (got, want) in [(got.v, v), (got.s, s), (got.eta, eta)] {
+                            close(got.unwrap(), want);
+                        }
                     }
                 }
             }
@@ -259,7 +262,7 @@ fn denoising_steps_converge_to_the_ode_at_first_order() {
 #[test]
 fn noise_that_would_divide_by_nothing_is_refused() {
     let schedule = linear(root(1.0));
-    let (eta, s) = (Known::default(), Known { motion: Field::B, noise: Some(Field::S) });
+    let (eta, s) = (Known::default(), Known { motion: Some(Field::B), noise: Some(Field::S) });
     let constant = Epsilon::Constant { value: 0.5 };
     assert!(constant.check(&schedule, &s, (0.0, 1.0)).is_ok());
     assert!(constant.check(&schedule, &eta, eta.span()).is_ok());
@@ -272,11 +275,11 @@ fn noise_that_would_divide_by_nothing_is_refused() {
          1 - 1e-4, or GammaSquared, or with s"
     );
     assert_eq!(
-        refused(constant, Known { motion: Field::B, noise: None }),
+        refused(constant, Known { motion: Some(Field::B), noise: None }),
         "epsilon is Constant { value: 0.5 } without a score, but must be zero; or learn s or eta too"
     );
     assert_eq!(refused(Epsilon::Constant { value: -1.0 }, s), "epsilon is -1, but must be finite and above 0");
-    let v = Known { motion: Field::V, noise: None };
+    let v = Known { motion: Some(Field::V), noise: None };
     assert_eq!(
         v.check(&schedule).err().unwrap().to_string(),
         "pair of fields is V and None on Linear { gamma: Root { a: 1.0 } }, but must be v with s or eta: b is made of both"

@@ -110,3 +110,31 @@ fn doubling(factor: u32) -> String {
          fn main(@builtin(global_invocation_id) id: vec3<u32>) {{ x[id.x] = f32({factor}u) * x[id.x]; }}\n"
     )
 }
+
+#[test]
+fn a_component_that_is_looked_up_at_a_constant_does_not_crash_the_adapter() -> Result<()> {
+    // Slices of a table of two numbers, the second one read first, each at an index that is 0: a crash of Mesa 22.3 as a gather.
+    for (tier, gpu) in common::gpus() {
+        let g = Graph::new();
+        let (n, table, z) = (5, g.input("table", [2]), g.key("key").normal([5, 1]));
+        let (first, second) = (table.narrow(0, 0, 1).reshape([1, 1]), table.narrow(0, 1, 1).reshape([1, 1, 1]));
+        let zero = g.full(0.0, [n]).cast(DType::U32);
+        let scaled = (second.gather(zero) * z.reshape([n, 1, 1])).sum(2);
+        let x = first.gather(zero) + scaled;
+        let plan = Plan::compile(&gpu, &[("x", x), ("z", z)], &CompileOptions::default())?;
+        let table = Tensor::from_slice(&gpu, "table", &[2], &[1.0f32, 2.0])?;
+        let mut session = Session::new(&plan, Bindings::new().key("key", RngKey::new(1)).tensor("table", &table))?;
+        session.run(1)?;
+        session.check()?;
+        let (x, z) = (session.read::<f32>("x")?.wait()?, session.read::<f32>("z")?.wait()?);
+        assert!(x.iter().zip(&z).all(|(x, z)| (x - (1.0 + 2.0 * z)).abs() < 4.0 * f32::EPSILON), "{tier}: {x:?} {z:?}");
+        let empty = g.input("none", [0]).mean_all();
+        let plan = Plan::compile(&gpu, &[("mean", empty)], &CompileOptions::default())?;
+        let none = Tensor::zeros(&gpu, "none", &[0], DType::F32)?;
+        let mut session = Session::new(&plan, Bindings::new().tensor("none", &none))?;
+        session.run(1)?;
+        session.check()?;
+        assert_eq!(session.read::<f32>("mean")?.wait()?, [0.0], "{tier}: the mean of nothing");
+    }
+    Ok(())
+}

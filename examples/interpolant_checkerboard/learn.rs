@@ -20,7 +20,7 @@ pub fn name(field: Field) -> &'static str {
 /// One trainer for each field, ready to begin.
 pub fn trainers(gpu: &Gpu, problem: &Problem, learned: &Learned, key: RngKey) -> Result<Vec<FieldTrainer>> {
     let (path, net) = (problem.interpolant()?, problem.net(learned)?);
-    let fields = [Some(learned.known.motion), learned.known.noise].into_iter().flatten().enumerate();
+    let fields = [learned.known.motion, learned.known.noise].into_iter().flatten().enumerate();
     let span = problem.span();
     let trainer = |(i, field)| FieldTrainer::new(gpu, &path, field, &net, span, &learned.fit, key.fold_in(i as u32));
     fields.map(trainer).collect()

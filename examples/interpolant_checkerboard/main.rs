@@ -6,23 +6,24 @@
 //!           cargo run --release --example interpolant_checkerboard -- --config assets/presets/interpolant_checkerboard/mixture_1d.ron
 //! Prints:   NLL 3.8257 +- 0.0065 nats, entropy 3.4657, KL 0.3599 +- 0.0065; 83.0 % of samples inside
 //! Writes:   out/interpolant_checkerboard: metrics.json, history.csv, samples.png, density.png, losses.png (learned fields),
-//!           fields.csv (known fields at the preset's points)
+//!           noises.png (several noises), fields.csv (fields at the preset's points)
 //! Source:   arXiv:2303.08797, its two-dimensional experiments and appendix A; without noise arXiv:2209.15571
 
+mod fields;
 mod flow;
 mod learn;
 mod measure;
 mod pictures;
+mod plane;
 mod problem;
 
-use ergodic::methods::interpolant::FieldTrainer;
+use ergodic::methods::interpolant::{FieldTrainer, Likelihood, Model};
 use ergodic::report::{Args, Run};
 use ergodic::{
     Result,
     gpu::{Gpu, Tensor},
     random::RngKey,
 };
-use flow::{Likelihood, Model, Part};
 use problem::Problem;
 use std::process::ExitCode;
 
@@ -58,31 +59,28 @@ pub fn run(args: &Args) -> Result<()> {
             return Ok(());
         }
     }
-    let model = Model { problem, parts: parts(&gpu, problem, &trainers)? };
-    measure::losses(&gpu, &mut run, problem, &trainers, key.fold_in(2))?;
-    let likelihood = Likelihood::new(&gpu, &model, problem.held_out.min(problem::ROWS))?;
-    measure::likelihoods(&gpu, &mut run, problem, &likelihood, key.fold_in(3))?;
-    let samples = flow::sample(&gpu, &model, key.fold_in(4))?;
-    measure::samples(&mut run, problem, &samples)?;
-    measure::fields(&gpu, &mut run, problem)?;
-    pictures::write(&gpu, &run, problem, &likelihood, &samples)?;
+    let model = match problem.exact()?.filter(|_| problem.learned.is_none()) {
+        Some(path) => Model::exact(&gpu, &path)?,
+        None => Model::trained(&trainers)?,
+    };
+    measure::losses(&gpu, &mut run, problem, (&model, &trainers), key.fold_in(2))?;
+    let mut likelihood = None;
+    if !problem.starts_in_a_point() {
+        let rows = problem.held_out.min(problem::ROWS);
+        let by_ode = Likelihood::new(&gpu, &model, rows, problem.solver, problem.divergence)?;
+        measure::likelihoods(&gpu, &mut run, problem, &by_ode, key.fold_in(3))?;
+        likelihood = Some(by_ode);
+    }
+    let all = flow::sample(&gpu, &model, problem, key.fold_in(4))?;
+    all.iter().try_for_each(|samples| measure::samples(&mut run, problem, samples))?;
+    if let Some(first) = all.first() {
+        measure::moments(&run, problem, first)?;
+        pictures::write(&run, problem, likelihood.as_ref(), first)?;
+        pictures::noises(&run, problem, &all)?;
+    }
+    fields::write(&gpu, &mut run, problem, &model)?;
     run.metrics.set("compile_s", gpu.pipeline_stats().plan_time.as_secs_f64());
     let found = measure::summary(&run);
     run.finish(&found)?;
     Ok(())
-}
-
-/// The fields of a problem with their parameters on the device.
-fn parts(gpu: &Gpu, problem: &Problem, trainers: &[FieldTrainer]) -> Result<Vec<(Part, &'static str, Tensor)>> {
-    let Some(learned) = &problem.learned else {
-        let Some(path) = problem.exact()? else { return Ok(vec![]) };
-        let theta = path.parameters()?;
-        let theta = Tensor::from_slice(gpu, "path", &[theta.len()], &theta)?;
-        return Ok(vec![(Part::Exact(Box::new(path)), "path", theta)]);
-    };
-    let part = |(trainer, name)| {
-        let trainer: &FieldTrainer = trainer;
-        Ok((Part::Net(problem.net(learned)?), name, trainer.parameters()?.clone()))
-    };
-    trainers.iter().zip(["motion", "noise"]).map(part).collect()
 }

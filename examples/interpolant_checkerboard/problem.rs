@@ -1,9 +1,9 @@
 //! What a preset says, and whether it makes sense.
 
-use ergodic::dynamics::{ode, sde};
+use ergodic::dynamics::sde;
 use ergodic::methods::interpolant::{
     Ends, Epsilon, Field, FieldNet, FitConfig, GaussianMixture, Interpolant, Known, MixturePath, MixtureSpec, Schedule,
-    Source,
+    Solver, Source, Spread,
 };
 use ergodic::nn::Activation;
 use ergodic::{Error, Result};
@@ -30,9 +30,18 @@ pub struct Problem {
     /// Noise of the sampler.
     #[serde(default = "no_noise")]
     pub epsilon: Epsilon,
+    /// More noises with which samples are made, each in a run of its own.
+    #[serde(default)]
+    pub more_epsilon: Vec<Epsilon>,
     /// How the sampler's SDE is solved, if it has noise.
     #[serde(default)]
     pub sde: Sde,
+    /// Where samples stop, to end in one step of the denoiser.
+    #[serde(default)]
+    pub denoised_from: Option<f64>,
+    /// How the divergence of a likelihood is computed.
+    #[serde(default)]
+    pub divergence: Spread,
     /// Number of samples.
     pub samples: usize,
     /// Fresh points of the target whose likelihood is computed.
@@ -43,7 +52,7 @@ pub struct Problem {
     /// How many samples' paths are drawn in the picture.
     #[serde(default = "some")]
     pub trajectories: usize,
-    /// Times and places at which known fields are written to `fields.csv`.
+    /// Times and places at which fields, learned or known, are written to `fields.csv`.
     #[serde(default)]
     pub points: Vec<(f64, Vec<f64>)>,
 }
@@ -60,6 +69,8 @@ pub enum Density {
     /// Uniform on eight cells of `[-4, 4]^2`, area 32.
     Checkerboard,
     Mixture(MixtureSpec),
+    /// One point: a start for `point_mass`.
+    Point(Vec<f64>),
 }
 
 /// Networks and their training.
@@ -73,15 +84,6 @@ pub struct Learned {
     pub activation: Activation,
     #[serde(default)]
     pub fit: FitConfig,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum Solver {
-    /// Equal steps.
-    Fixed { method: ode::Method, steps: u32 },
-    /// Dormand and Prince's pair, with the steps that a tolerance asks for.
-    Adaptive(ode::Tolerance),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -109,6 +111,16 @@ fn some() -> usize {
     40
 }
 
+/// A noise in the name of a metric.
+pub fn label(epsilon: &Epsilon) -> String {
+    match epsilon {
+        Epsilon::Zero => "0".into(),
+        Epsilon::Constant { value } => value.to_string(),
+        Epsilon::Gamma { scale } => format!("{scale}_gamma"),
+        Epsilon::GammaSquared { scale } => format!("{scale}_gamma2"),
+    }
+}
+
 /// What `refuse` is asked: the field, whether it makes sense, and what is wrong if not.
 pub type Refuse<'a> = &'a dyn Fn(&str, bool, &str) -> Result<()>;
 
@@ -131,13 +143,14 @@ impl Density {
             Density::Normal(d) => Ok(Source::Normal(*d)),
             Density::Checkerboard => Ok(Source::Checkerboard),
             Density::Mixture(spec) => Ok(Source::Mixture(spec.try_into()?)),
+            Density::Point(x) => Source::rows(x.len(), x.iter().map(|&v| v as f32).collect()),
         }
     }
 
     fn mixture(&self) -> Result<Option<GaussianMixture>> {
         match self {
             Density::Normal(d) => GaussianMixture::normal(*d).map(Some),
-            Density::Checkerboard => Ok(None),
+            Density::Checkerboard | Density::Point(_) => Ok(None),
             Density::Mixture(spec) => spec.try_into().map(Some),
         }
     }
@@ -152,8 +165,11 @@ impl Problem {
         let end = at(refuse, "target", self.target.source())?;
         refuse("target", end.d() > 0, "has 0 dimensions, but must have at least 1")?;
         at(refuse, "schedule", self.schedule.check())?;
-        let point = matches!(self.schedule, Schedule::PointMass { .. });
-        refuse("schedule", !point, "is point_mass, which has no ODE at its start; give one between densities")?;
+        refuse("target", !matches!(self.target, Density::Point(_)), "is a point, but must be a density")?;
+        let (point, from_point) = (self.starts_in_a_point(), matches!(self.start, Some(Density::Point(_))));
+        refuse("start", point == from_point, "must be a point for the schedule point_mass, and for no other")?;
+        let known = !point || self.learned.is_none();
+        refuse("learned", known, "is given, but fields from a point are followed here in closed form only")?;
         if let Some(start) = &self.start {
             at(refuse, "start", start.source())?;
             let smooth = *start != Density::Checkerboard;
@@ -164,8 +180,12 @@ impl Problem {
         self.check_solvers(refuse)?;
         let placed = |(t, x): &(f64, Vec<f64>)| (0.0..=1.0).contains(t) && x.len() == end.d();
         let good = self.points.iter().all(placed);
-        refuse("points", good, &format!("must be times from 0 to 1 with {} coordinates each", end.d()))?;
-        refuse("points", self.points.is_empty() || self.exact()?.is_some(), "needs known fields: two mixtures")
+        refuse("points", good, &format!("must be times from 0 to 1 with {} coordinates each", end.d()))
+    }
+
+    /// Whether there is no density at the start, and so no likelihood by the ODE.
+    pub fn starts_in_a_point(&self) -> bool {
+        matches!(self.schedule, Schedule::PointMass { .. })
     }
 
     fn check_fields(&self, refuse: Refuse<'_>) -> Result<()> {
@@ -187,9 +207,29 @@ impl Problem {
         if let Solver::Fixed { steps, .. } = self.solver {
             refuse("solver.steps", steps > 0, "is 0, but must be at least 1")?;
         }
+        let ode = matches!(self.solver, Solver::Fixed { .. } | Solver::Adaptive(_));
+        refuse("solver", ode, "must be fixed or adaptive: it is the ODE's; noise has `sde`")?;
         refuse("sde.steps", self.sde.steps > 0, "is 0, but must be at least 1")?;
-        let (known, span) = (self.known(), self.span());
-        at(refuse, "epsilon", self.epsilon.check(&self.schedule, &known, span))
+        at(refuse, "divergence", self.divergence.check())?;
+        let known = self.known();
+        for (field, epsilon) in self.noises() {
+            let span = known.span_for(&self.schedule, epsilon);
+            at(refuse, field, epsilon.check(&self.schedule, &known, span))?;
+            let own = matches!((self.schedule, *epsilon), (Schedule::PointMass { a }, Epsilon::Constant { value }) if a == value);
+            refuse(
+                field,
+                own || !self.starts_in_a_point(),
+                "must be constant, the a of point_mass: no other starts in a point",
+            )?;
+        }
+        let last = self.denoised_from.is_none_or(|t| t > 0.0 && t < 1.0);
+        refuse("denoised_from", last, "must lie between 0 and 1")
+    }
+
+    /// All noises, by the names of their fields.
+    fn noises(&self) -> impl Iterator<Item = (&'static str, &Epsilon)> {
+        let more = self.more_epsilon.iter().map(|epsilon| ("more_epsilon", epsilon));
+        std::iter::once(("epsilon", &self.epsilon)).chain(more)
     }
 
     /// How many points it asks for, by the names of the fields.
@@ -199,11 +239,11 @@ impl Problem {
 
     /// Which fields there are.
     pub fn known(&self) -> Known {
-        let all = Known { motion: Field::B, noise: self.schedule.has_noise().then_some(Field::S) };
+        let all = Known { motion: Some(Field::B), noise: self.schedule.has_noise().then_some(Field::S) };
         self.learned.as_ref().map_or(all, |learned| learned.known)
     }
 
-    /// Times between which fields are used.
+    /// Times between which fields are trained.
     pub fn span(&self) -> (f64, f64) {
         self.known().span()
     }
@@ -221,6 +261,7 @@ impl Problem {
     pub fn exact(&self) -> Result<Option<MixturePath>> {
         let Some(end) = self.target.mixture()? else { return Ok(None) };
         match (self.schedule.ends(), &self.start) {
+            (Ends::Two, Some(Density::Point(x))) => MixturePath::from_point(self.schedule, x, end).map(Some),
             (Ends::Two, Some(start)) => {
                 let Some(start) = start.mixture()? else { return Ok(None) };
                 MixturePath::between(self.schedule, start, end).map(Some)

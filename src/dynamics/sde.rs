@@ -21,6 +21,8 @@
 
 use super::ode::fixed::{Clock, GRID, check_points, check_rates, states};
 use super::ode::{FixedStep, Grid, Rates, Solution, Step};
+#[cfg(doc)]
+use crate::error::Error;
 use crate::error::Result;
 use crate::gpu::{Gpu, Tensor};
 use crate::graph::Var;
@@ -97,6 +99,7 @@ impl Method {
 /// assert!((variance / (1.0 - (-2f64).exp()) - 1.0).abs() < 5.0 * f64::sqrt(2.0 / 1e4));
 /// # Ok(()) }
 /// ```
+#[derive(Clone)]
 #[must_use]
 pub struct Diffusion {
     steps: FixedStep,
@@ -114,7 +117,29 @@ impl Diffusion {
         drift: impl Fn(Var<'g>, Var<'g>) -> Result<Rates<'g>>,
         epsilon: impl Fn(Var<'g>) -> Result<Var<'g>>,
     ) -> Result<Self> {
-        Ok(Diffusion { steps: compile(gpu, x, method, drift, epsilon, Way::Forth)? })
+        Ok(Diffusion { steps: compile(gpu, x, method, (drift, epsilon, None), Way::Forth)? })
+    }
+
+    /// As [`new`](Self::new), with one more integral after those of the drift: that of a field `[n, ..]` along the noisy path,
+    /// `int form(t, X) . dX` in the sense of Stratonovich.
+    ///
+    /// ```text
+    /// gain = (form(t, x) + form(t + h, x')) . (x' - x) / 2
+    /// ```
+    ///
+    /// Of a gradient it is the change of the function, but for what that changes in time: to first order in the step.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new); [`Error::Shape`] for a form that is not of the shape of `x`.
+    pub fn with_work<'g>(
+        gpu: &Gpu,
+        x: Var<'g>,
+        method: Method,
+        drift: impl Fn(Var<'g>, Var<'g>) -> Result<Rates<'g>>,
+        epsilon: impl Fn(Var<'g>) -> Result<Var<'g>>,
+        form: impl Fn(Var<'g>, Var<'g>) -> Result<Var<'g>>,
+    ) -> Result<Self> {
+        Ok(Diffusion { steps: compile(gpu, x, method, (drift, epsilon, Some(&form)), Way::Forth)? })
     }
 
     /// Bind another input of the drift, such as a network's parameters.
@@ -172,7 +197,7 @@ impl Retrace {
         drift: impl Fn(Var<'g>, Var<'g>) -> Result<Rates<'g>>,
         epsilon: impl Fn(Var<'g>) -> Result<Var<'g>>,
     ) -> Result<Self> {
-        Ok(Retrace { steps: compile(gpu, x, method, drift, epsilon, Way::Back)? })
+        Ok(Retrace { steps: compile(gpu, x, method, (drift, epsilon, None), Way::Back)? })
     }
 
     /// Bind another input of the drift.
@@ -203,12 +228,18 @@ enum Way {
     Back,
 }
 
+/// A field that is integrated along the path.
+type Form<'a, 'g> = &'a dyn Fn(Var<'g>, Var<'g>) -> Result<Var<'g>>;
+
 fn compile<'g>(
     gpu: &Gpu,
     x: Var<'g>,
     method: Method,
-    drift: impl Fn(Var<'g>, Var<'g>) -> Result<Rates<'g>>,
-    epsilon: impl Fn(Var<'g>) -> Result<Var<'g>>,
+    (drift, epsilon, form): (
+        impl Fn(Var<'g>, Var<'g>) -> Result<Rates<'g>>,
+        impl Fn(Var<'g>) -> Result<Var<'g>>,
+        Option<Form<'_, 'g>>,
+    ),
     way: Way,
 ) -> Result<FixedStep> {
     let name = check_points(x)?;
@@ -219,9 +250,15 @@ fn compile<'g>(
     let noise = amplitude * g.key(NOISE).normal(x.shape());
     let checked = |t: Var<'g>, at: Var<'g>| drift(t, at).and_then(|rates| check_rates(x, &rates).map(|()| rates));
     let (from, to) = (clock.time(0.0), clock.time(1.0));
-    let step = match way {
+    let mut step = match way {
         Way::Forth => method.step((from, to), h, x, noise, checked)?,
         Way::Back => method.step((to, from), -h, x, -noise, checked)?,
     };
+    if let Some(form) = form {
+        let (first, last) = (form(from, x)?, form(to, step.x)?);
+        check_rates(x, &Rates::of(first))?;
+        let axes: Vec<_> = (1..x.shape().len()).collect();
+        step.gains.push(((first + last) * (step.x - x) * 0.5).sum(axes));
+    }
     FixedStep::compile(gpu, name.clone(), states((&name, step.x), &step.gains), "sde")
 }

@@ -34,14 +34,14 @@ impl<'g> Var<'g> {
         self.sum(axes)
     }
 
-    /// Mean of all elements, a scalar.
+    /// Mean of all elements, a scalar; of none it is 0, as their sum.
     #[track_caller]
     pub fn mean_all(self) -> Var<'g> {
-        let n = self.shape().numel();
+        let n = self.shape().numel().max(1);
         self.sum_all() / n as f64
     }
 
-    /// Mean over axes, which disappear.
+    /// Mean over axes, which disappear; of none it is 0.
     #[track_caller]
     pub fn mean(self, axes: impl Axes) -> Var<'g> {
         let total = self.sum(axes);
@@ -208,6 +208,8 @@ impl<'g> Var<'g> {
     }
 
     /// Rows at these `U32` indices: from `[m, ..]` and `[k ..]`, `[k .., ..]`. Indices past the end give the last row.
+    ///
+    /// Where the row is known, by a constant index or because there is one row only, this is a slice.
     #[track_caller]
     pub fn gather(self, index: Var<'g>) -> Var<'g> {
         let (from, at, site, dtype) = (self.shape(), index.shape(), Location::caller(), self.dtype());
@@ -216,7 +218,22 @@ impl<'g> Var<'g> {
             return self.mismatch("gather", got, "[m, ..] at U32 indices".into(), site);
         }
         let to: Vec<_> = at.iter().chain(&from[1..]).copied().collect();
+        if let Some(row) = self.known_row(index) {
+            let one: Vec<_> = at.iter().map(|_| 1).chain(from[1..].iter().copied()).collect();
+            return self.narrow(0, row, 1).reshape(one).broadcast_to(to);
+        }
         self.graph().push(Op::Gather, vec![self.id(), index.id()], to.into(), dtype, site)
+    }
+
+    /// The row that every element of an index means, if that is known. Mesa 22.3's software adapter crashes on some kernels that
+    /// read a component of a uniform vector at an index which only its own compiler finds to be constant.
+    fn known_row(self, index: Var<'g>) -> Option<usize> {
+        let rows = self.shape()[0];
+        match rows {
+            _ if rows == 0 || self.is_invalid() || index.is_invalid() => None,
+            1 => Some(0),
+            _ => self.graph().constant_value(index.id()).map(|k| (k as usize).min(rows - 1)),
+        }
     }
 
     /// The row of a table `[steps, ..]` that belongs to the current step; after its end, the last one.

@@ -12,6 +12,8 @@ use std::f64::consts::PI;
 /// afterwards       to
 /// ```
 ///
+/// or, [`stepped`](Self::stepped), in stairs: times a factor every so many steps, for as long as it takes.
+///
 /// It becomes a table `[steps]` that is uploaded once; a graph reads the row of its step.
 ///
 /// ```
@@ -48,13 +50,20 @@ pub struct LearningRate {
 }
 
 /// The way from the first value to the last.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub enum Decay {
     /// A straight line.
     #[default]
     Linear,
     /// Half a period of a cosine: slow at both ends.
     Cosine,
+    /// Stairs, which neither need nor heed `over`; not below `to`, if there is one.
+    Steps {
+        /// What each stair multiplies by, above 0 and at most 1.
+        factor: f64,
+        /// Steps on each stair, at least 1.
+        every: usize,
+    },
 }
 
 impl LearningRate {
@@ -71,6 +80,16 @@ impl LearningRate {
     /// Half a cosine from the one to the other in `over` steps. Source: arXiv:1608.03983, eq. 5, without restarts.
     pub fn cosine(from: f64, to: f64, over: usize) -> Self {
         LearningRate { decay: Decay::Cosine, ..LearningRate::linear(from, to, over) }
+    }
+
+    /// Times `factor` after every `every` steps: halved each 1500 steps is `stepped(lr, 0.5, 1500)`.
+    ///
+    /// ```
+    /// use ergodic::nn::LearningRate;
+    /// assert_eq!(LearningRate::stepped(1.0, 0.5, 2).table(5), [1.0, 1.0, 0.5, 0.5, 0.25]);
+    /// ```
+    pub fn stepped(from: f64, factor: f64, every: usize) -> Self {
+        LearningRate { decay: Decay::Steps { factor, every }, ..LearningRate::constant(from) }
     }
 
     /// With this many steps at the first value before it falls.
@@ -90,11 +109,16 @@ impl LearningRate {
         if k < self.warm_up {
             return self.from * (k + 1) as f64 / (self.warm_up + 1) as f64;
         }
-        let (to, k) = (self.to.unwrap_or(self.from), (k - self.warm_up).saturating_sub(self.hold));
+        let k = (k - self.warm_up).saturating_sub(self.hold);
+        if let Decay::Steps { factor, every } = self.decay {
+            let stairs = (k / every.max(1)).min(i32::MAX as usize) as i32;
+            return (self.from * factor.powi(stairs)).max(self.to.unwrap_or(0.0));
+        }
+        let to = self.to.unwrap_or(self.from);
         let part = if k >= self.over { 1.0 } else { k as f64 / self.over as f64 };
         match self.decay {
             _ if part == 1.0 => to,
-            Decay::Linear => self.from + (to - self.from) * part,
+            Decay::Linear | Decay::Steps { .. } => self.from + (to - self.from) * part,
             Decay::Cosine => to + (self.from - to) * (1.0 + (PI * part).cos()) / 2.0,
         }
     }

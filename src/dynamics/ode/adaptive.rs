@@ -99,6 +99,7 @@ pub struct Statistics {
 /// assert!(end.statistics().accepted < 20);
 /// # Ok(()) }
 /// ```
+#[derive(Clone)]
 #[must_use]
 pub struct Adaptive {
     start: Plan,

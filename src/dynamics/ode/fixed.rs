@@ -153,6 +153,7 @@ pub(in crate::dynamics) fn check_rates<'g>(x: Var<'g>, rates: &Rates<'g>) -> Res
 /// assert!((end.points()?.read::<f32>()?.wait()?[1] - 2.0 * (-1f32).exp()).abs() < 2e-6);
 /// # Ok(()) }
 /// ```
+#[derive(Clone)]
 #[must_use]
 pub struct FixedStep {
     plan: Plan,
@@ -179,6 +180,22 @@ impl FixedStep {
         let slopes = tableau.slopes(|c| clock.time(c), clock.step_size(), x, None, &checked)?;
         let step = tableau.step(clock.step_size(), x, &slopes);
         Self::compile(gpu, name.clone(), states((&name, step.x), &step.gains), "ode")
+    }
+
+    /// Compile a rule of your own for one step, `next((t, t + h), x)`, of the shape of `x`: for exponential steps and others
+    /// that are no sum of slopes.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn of_map<'g>(
+        gpu: &Gpu,
+        x: Var<'g>,
+        next: impl FnOnce((Var<'g>, Var<'g>), Var<'g>) -> Result<Var<'g>>,
+    ) -> Result<Self> {
+        let (name, clock) = (check_points(x)?, Clock::new(x.graph(), GRID));
+        let to = next((clock.time(0.0), clock.time(1.0)), x)?;
+        check_rates(x, &Rates::of(to))?;
+        Self::compile(gpu, name.clone(), states((&name, to), &[]), "steps")
     }
 
     pub(in crate::dynamics) fn compile(

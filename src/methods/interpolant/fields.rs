@@ -3,6 +3,7 @@
 use super::linalg::{is_multiple_of_identity, transposed};
 use super::path::{Form, MixturePath, Pair};
 use super::schedule::Coefficients;
+use super::series;
 use super::stacked::{self, Parameters};
 use super::triangle::Triangle;
 use crate::error::{Error, Result};
@@ -130,15 +131,25 @@ impl MixturePath {
             let got = format!("x {points} and t {time}");
             return Err(Error::Shape { op: "MixturePath::fields", got, want, at: Some(x.site()) });
         }
-        self.fields_of(theta, &self.schedule.at(t), x)
+        self.fields_at(theta, (Some(t), &self.schedule.at(t)), x)
     }
 
     /// The same for coefficients of your own, scalars or `[n, 1]`, such as those of a [`Fourier`](super::Fourier) path. They must
     /// have noise if, and only if, the schedule of this path has.
     ///
     /// # Errors
-    /// As [`fields`](Self::fields).
+    /// As [`fields`](Self::fields); [`Error::Invalid`] for covariances of more than eight dimensions that share no basis, which are
+    /// known along this path's own schedule only.
     pub fn fields_of<'g>(&self, theta: Var<'g>, c: &Coefficients<Var<'g>>, x: Var<'g>) -> Result<Fields<'g>> {
+        self.fields_at(theta, (None, c), x)
+    }
+
+    fn fields_at<'g>(
+        &self,
+        theta: Var<'g>,
+        (t, c): (Option<Var<'g>>, &Coefficients<Var<'g>>),
+        x: Var<'g>,
+    ) -> Result<Fields<'g>> {
         let layout = self.layout()?;
         let get = |name: &str| layout.get(theta, name);
         if let Some(averages) = stacked::averages(self, &get, c, x)? {
@@ -146,7 +157,7 @@ impl MixturePath {
         }
         let mut all = vec![];
         for (k, pair) in self.pairs.iter().enumerate() {
-            all.push(pair.solve(&|name: &str| get(&format!("{k}.{name}")), c, x)?);
+            all.push(pair.solve(&|name: &str| get(&format!("{k}.{name}")), (t, c), x)?);
         }
         averaged(&all).fields(c).check()
     }
@@ -205,6 +216,13 @@ impl Pair {
                 let [a, b] = &self.covariances;
                 all.extend([("covariance0", vec![d, d], a.clone()), ("covariance1", vec![d, d], b.clone())]);
             }
+            Form::Series(series) => {
+                all.push(("constant", vec![1], vec![constant]));
+                all.push(("inverse", vec![series.terms, d * d], series.inverse.clone()));
+                all.push(("log_det", vec![series.terms, 1], series.log_det.clone()));
+                let [a, b] = &self.covariances;
+                all.extend([("covariance0", vec![d, d], a.clone()), ("covariance1", vec![d, d], b.clone())]);
+            }
         }
         all
     }
@@ -212,7 +230,7 @@ impl Pair {
     fn solve<'g>(
         &self,
         get: &dyn Fn(&str) -> Result<Var<'g>>,
-        c: &Coefficients<Var<'g>>,
+        (t, c): (Option<Var<'g>>, &Coefficients<Var<'g>>),
         x: Var<'g>,
     ) -> Result<Solved<'g>> {
         let means = [get("mean0")?, get("mean1")?];
@@ -226,6 +244,16 @@ impl Pair {
                 in_basis(y, c, [get("p")?, get("q")?], *r, change, same)
             }
             Form::Cholesky => written_out(y, c, [get("covariance0")?, get("covariance1")?])?,
+            Form::Series(series) => {
+                let t = t.ok_or(Error::Invalid {
+                    what: "coefficients of a path",
+                    got: "some of another path, for covariances in many dimensions that share no basis".into(),
+                    want: "those of its own schedule, or covariances that commute",
+                })?;
+                let weights = series::weights(t, series.terms)?;
+                let both = [get("covariance0")?, get("covariance1")?];
+                by_series(y, c, weights, [get("inverse")?, get("log_det")?], both)
+            }
         };
         Ok(Solved { log_weight: exponent + get("constant")?, u, moved, means })
     }
@@ -287,6 +315,29 @@ fn written_out<'g>(y: Var<'g>, c: &Coefficients<Var<'g>>, covariances: [Var<'g>;
     };
     let exponent = triangle.log_det.map_or(square, |log_det| square + log_det) * -0.5;
     Ok((exponent, side_by_side(&u, y)?, [moved(covariances[0])?, moved(covariances[1])?]))
+}
+
+/// The same by series of the inverse and of `log det`, and one refinement.
+fn by_series<'g>(
+    y: Var<'g>,
+    c: &Coefficients<Var<'g>>,
+    weights: Var<'g>,
+    [inverse, log_det]: [Var<'g>; 2],
+    covariances: [Var<'g>; 2],
+) -> Parts<'g> {
+    let (n, d) = (y.shape()[0], y.shape()[1]);
+    let whole = weights.matmul(inverse);
+    // Matrices are symmetric: rows are multiplied from the right.
+    let solve = |y: Var<'g>| match weights.shape()[0] {
+        1 => y.matmul(whole.reshape([d, d])),
+        rows => (whole.reshape([rows, d, d]) * y.reshape([n, 1, d])).sum(2),
+    };
+    let moved = |u: Var<'g>| covariances.map(|m| u.matmul(m));
+    let first = solve(y);
+    let [a, b] = moved(first);
+    let u = first + solve(y - (c.alpha.square() * a + c.beta.square() * b + c.gamma2 * first));
+    let square = (y * u).sum(1).reshape([n, 1]);
+    ((square + weights.matmul(log_det)) * -0.5, u, moved(u))
 }
 
 fn side_by_side<'g>(columns: &[Var<'g>], like: Var<'g>) -> Result<Var<'g>> {

@@ -261,7 +261,7 @@ impl GaussianMixture {
         let factors = table.narrow(0, k * d, k * d * d).reshape([k, d, d]);
         let moved = |factors: Var<'g>| (factors * key.normal([n, d]).reshape([n, 1, d])).sum(2);
         if k == 1 {
-            // No choice, so no gather: the kernel that has one, at a constant index, crashed Mesa 22.3's software adapter.
+            // No choice, so no uniform draw and no search.
             return Ok(means + moved(factors));
         }
         // The last threshold is left out: a uniform above all of them is in the last mode.

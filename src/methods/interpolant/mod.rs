@@ -17,25 +17,33 @@
 //! (what a model of a field is trained on), [`Known`] and [`Epsilon`] (fields from each other, and the noise that they
 //! allow), [`PathForm`] (likelihoods by paths), [`Excess`] (bounds from losses), [`Bridge`] (paths that are learned: Schrodinger
 //! bridges and optimal transport; module `bridge`), [`GaussianBridge`] (the path of least cost between Gaussians),
-//! [`optimal_pairs`] (which rows of two batches belong together), [`Source`] and [`Interpolant`] (ends that are drawn on the
-//! device), [`FieldNet`] and [`FieldTrainer`] (fields that are learned), [`Flow`] (a velocity that is followed, with its
-//! likelihoods).
+//! [`optimal_pairs`] and [`Coupling`] (which rows of two batches belong together), [`Source`] and [`Interpolant`] (ends that are
+//! drawn on the device), [`FieldNet`] and [`FieldTrainer`] (fields that are learned), [`Model`] (fields that are known together),
+//! [`Sampling`] and [`Likelihood`] (how they are followed, and what density they carry), [`Flow`] (a velocity that is followed,
+//! with its likelihoods).
 //!
 //! Source: arXiv:2303.08797; without noise arXiv:2209.15571.
 
 pub mod bridge;
 mod coupling;
+mod density;
 mod derived;
 mod fields;
+mod fit;
 mod flow;
 mod gaussian;
 mod likelihood;
 mod linalg;
 mod losses;
+mod model;
+mod pairs;
 mod path;
 mod process;
 mod real;
+mod sampler;
+mod sampling;
 pub mod schedule;
+mod series;
 mod source;
 mod stacked;
 mod trainer;
@@ -45,14 +53,19 @@ pub use bridge::{
     Bridge, BridgeFit, BridgeTrainer, DriftSpec, Family, GaussianBridge, GridBridge, LearnedPath, Noise, PathSpec,
 };
 pub use coupling::optimal_pairs;
-pub use derived::{Epsilon, Known};
+pub use density::{Likelihood, LogLikelihoods};
+pub use derived::{Epsilon, Known, Values};
 pub use fields::Fields;
+pub use fit::{Average, FitConfig};
 pub use flow::{Flow, Moved};
 pub use gaussian::{Covariances, GaussianMixture, MixtureSpec};
 pub use likelihood::{Excess, PathForm, bits_per_dimension, cross_entropy, largest_rate};
 pub use losses::{Draws, Field, Pairing, drift_loss, energy_loss, implicit_score_loss, loss};
+pub use model::Model;
 pub use path::{MixturePath, PointFields};
-pub use process::Interpolant;
+pub use process::{Coupling, Interpolant};
+pub use sampler::{Sampler, Samples};
+pub use sampling::{Sampling, Solver, Spread};
 pub use schedule::{Coefficients, Ends, Fourier, Gamma, Schedule};
 pub use source::Source;
-pub use trainer::{FieldNet, FieldTrainer, FitConfig, State};
+pub use trainer::{FieldNet, FieldTrainer, State};

@@ -11,16 +11,17 @@
 //! ```
 //!
 //! The host inverts `C_ij` by Cholesky at each point, from the first form of each line; that is what graphs are tested
-//! against. A graph needs `C_ij(t)` for any `t`, perhaps another one in each row, and does one of two things for a pair:
+//! against. A graph needs `C_ij(t)` for any `t`, perhaps another one in each row, and does one of three things for a pair:
 //!
 //! | when | how | |
 //! |---|---|---|
 //! | they are diagonal, or commute (as with the identity) | `C_ij` is diagonal in a basis that stays | any `d` |
 //! | no noise on the path | `C_i = U U'`, `C_j = U Q U'` with diagonal `Q`: again one basis | any `d` |
 //! | else | Cholesky of `C_ij(t)`, written out, some `d^3/3` operations a row | `d <= 8` |
+//! | else | a Chebyshev series of `C_ij(t)^-1` in time, refined once; products with matrices | any `d` |
 //!
-//! What is left, two that do not commute with noise in more than 8 dimensions, is an [`Error::Invalid`] that says so. In more
-//! than 4 dimensions pairs with bases stand side by side, and three products serve all of them.
+//! In more than 4 dimensions pairs with bases stand side by side, and three products serve all of them. A series wants one time
+//! for all rows, a scalar `t`: else each row has a matrix of its own, `n d^2` numbers.
 //!
 //! Source: arXiv:2303.08797, appendix A.
 
@@ -29,6 +30,7 @@ use super::linalg::{
     cholesky, eigenvectors, identity, is_diagonal, norm, product, solve_lower, solve_upper, times, transposed,
 };
 use super::schedule::{Coefficients, Ends, Schedule};
+use super::series::Series;
 use crate::error::{Error, Result};
 
 /// Largest dimension of a Cholesky factorisation that is written out.
@@ -77,6 +79,8 @@ pub(super) enum Form {
     },
     /// Cholesky, written out.
     Cholesky,
+    /// A series in time.
+    Series(Series),
 }
 
 /// All fields at one point.
@@ -178,8 +182,13 @@ impl MixturePath {
             for k in 0..end.n_modes() {
                 let covariances = [covariance.clone(), end.mode_covariance(k).to_vec()];
                 let means = [mean.clone(), end.mode_mean(k).to_vec()];
-                let form = form(&covariances, d, schedule.has_noise())?;
-                pairs.push(Pair { weight: weight * end.weights()[k], means, covariances, form });
+                let weight = weight * end.weights()[k];
+                let mut pair = Pair { weight, means, covariances, form: Form::Cholesky };
+                pair.form = match form(&pair.covariances, d, schedule.has_noise()) {
+                    Some(form) => form,
+                    None => Form::Series(Series::new(&pair, &schedule, d)?),
+                };
+                pairs.push(pair);
             }
         }
         Ok(MixturePath { schedule, d, pairs, start, end })
@@ -215,6 +224,11 @@ impl MixturePath {
         let means: Vec<_> = self.pairs.iter().map(|pair| pair.mean(&c)).collect();
         let covariances: Vec<_> = self.pairs.iter().map(|pair| pair.covariance(&c)).collect();
         GaussianMixture::new(&weights, &means, &covariances)
+    }
+
+    /// Whether graphs should have one time for all rows, a scalar.
+    pub(super) fn wants_one_time(&self) -> bool {
+        self.pairs.iter().any(|pair| matches!(pair.form, Form::Series(_)))
     }
 
     fn coefficients(&self, t: f64) -> Result<Coefficients<f64>> {
@@ -291,7 +305,7 @@ impl Pair {
         (0..d * d).map(entry).collect()
     }
 
-    fn covariance(&self, c: &Coefficients<f64>) -> Vec<f64> {
+    pub(super) fn covariance(&self, c: &Coefficients<f64>) -> Vec<f64> {
         self.combined(c.alpha * c.alpha, c.beta * c.beta, c.gamma2)
     }
 
@@ -316,25 +330,16 @@ impl Pair {
     }
 }
 
-/// How a graph solves with `alpha^2 C_i + beta^2 C_j + gamma^2` at any time.
-fn form(covariances: &[Vec<f64>; 2], d: usize, noise: bool) -> Result<Form> {
+/// How a graph solves with `alpha^2 C_i + beta^2 C_j + gamma^2` at any time, if not by a series.
+fn form(covariances: &[Vec<f64>; 2], d: usize, noise: bool) -> Option<Form> {
     let [a, b] = covariances;
     if is_diagonal(a, d) && is_diagonal(b, d) {
         let diagonal = |c: &[f64]| (0..d).map(|i| c[i * d + i]).collect();
-        return Ok(Form::Basis { change: None, p: diagonal(a), q: diagonal(b), r: 1.0, log_det: 0.0 });
+        return Some(Form::Basis { change: None, p: diagonal(a), q: diagonal(b), r: 1.0, log_det: 0.0 });
     }
-    if let Some(form) = common_basis(a, b, d) {
-        return Ok(form);
-    }
-    if let (false, Some(form)) = (noise, generalised_basis(a, b, d)) {
-        return Ok(form);
-    }
-    if d <= WRITTEN_OUT {
-        return Ok(Form::Cholesky);
-    }
-    let got = format!("two that do not commute, in {d} dimensions");
-    let want = "of at most 8 dimensions; or a path without noise; or one of each two a multiple of the identity";
-    Err(Error::Invalid { what: "covariances of a path with noise", got, want })
+    let shared = common_basis(a, b, d);
+    let shared = if noise { shared } else { shared.or_else(|| generalised_basis(a, b, d)) };
+    shared.or((d <= WRITTEN_OUT).then_some(Form::Cholesky))
 }
 
 /// Orthonormal eigenvectors that two matrices share, if they do.

@@ -1,9 +1,10 @@
 //! Where the ends of a path come from: densities that are drawn on the device, or rows of data.
 
 use super::gaussian::GaussianMixture;
+use super::process::any_row;
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Tensor};
-use crate::graph::{DType, Graph, Key, Var};
+use crate::graph::{Graph, Key, Var};
 use crate::plan::{Bindings, CompileOptions, Plan, Session};
 use crate::random::RngKey;
 use std::f64::consts::TAU;
@@ -85,8 +86,7 @@ impl Source {
             Source::Checkerboard => Ok(checkerboard(g, key, n)),
             Source::Rows { d, x } => {
                 let rows = x.len() / d;
-                let row = (key.uniform([n]) * rows as f64).min(rows as f64 - 1.0).floor().cast(DType::U32);
-                Ok(g.input(table, [rows, *d]).gather(row))
+                Ok(g.input(table, [rows, *d]).gather(any_row(key, n, rows)))
             }
         }
     }

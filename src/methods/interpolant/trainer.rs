@@ -1,23 +1,26 @@
 //! Fields that are learned: a network, and its training as one replayed graph.
 
+use super::fit::{Average, FitConfig};
 use super::likelihood::mean;
 use super::losses::{Field, Pairing, loss};
-use super::process::Interpolant;
+use super::pairs::{self, Pairs};
+use super::process::{Coupling, Interpolant};
 use crate::autodiff::grad;
 use crate::dynamics::Estimate;
 use crate::dynamics::anchor::Anchor;
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Tensor};
 use crate::graph::{Graph, Var};
-use crate::nn::{Activation, Adam, LearningRate, Mlp, clip_global_norm};
+use crate::nn::{Activation, Mlp, clip_global_norm, ema};
 use crate::plan::{Bindings, CompileOptions, Plan, Report, Role, Session};
 use crate::random::RngKey;
-use serde::{Deserialize, Serialize};
 
 /// Steps of one submission: short enough for a driver's watchdog.
 const CHUNK: u64 = 64;
 /// The mean losses of the last steps.
 const LOSSES: &str = "losses";
+/// The mean of the parameters.
+const AVERAGE: &str = "theta.average";
 
 /// A field `f(t, x)` as a network: `x` and `t` side by side, `[n, d + 1]`, to `[n, d]`.
 ///
@@ -71,80 +74,6 @@ impl FieldNet {
     }
 }
 
-/// How a field is fitted.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct FitConfig {
-    /// Draws a step; with [`Pairing::Antithetic`] the network is evaluated at twice as many points.
-    pub batch: usize,
-    /// Steps in all.
-    pub steps: u64,
-    /// The learning rate of each.
-    pub learning_rate: LearningRate,
-    /// Moments of the optimiser.
-    pub adam: Adam,
-    /// Longest gradient; longer ones are scaled down to it.
-    pub clip_norm: Option<f64>,
-    /// Whether each draw is used with both signs of its noise.
-    pub pairing: Pairing,
-    /// Steps over which [`FieldTrainer::loss`] averages.
-    pub look_every: u64,
-}
-
-impl Default for FitConfig {
-    /// 2000 steps of 512 draws, the rate falling from 5e-3 to 0 along a cosine.
-    fn default() -> Self {
-        FitConfig {
-            batch: 512,
-            steps: 2000,
-            learning_rate: LearningRate::cosine(5e-3, 0.0, 2000),
-            adam: Adam::default(),
-            clip_norm: None,
-            pairing: Pairing::default(),
-            look_every: 100,
-        }
-    }
-}
-
-impl FitConfig {
-    /// Whether it means anything.
-    ///
-    /// # Errors
-    /// [`Error::Invalid`] for no draws or steps, more than 2^24 steps, a rate or norm that is no number, and memories of
-    /// moments outside [0, 1).
-    pub fn check(&self) -> Result<()> {
-        let refuse = |what, got: String, want| Err(Error::Invalid { what, got, want });
-        let count = |n: u64| (1..1 << 24).contains(&n);
-        let rates = [self.learning_rate.from, self.learning_rate.to.unwrap_or(0.0)];
-        let moment = |beta: f64| (0.0..1.0).contains(&beta);
-        if !count(self.batch as u64) {
-            return refuse("batch", self.batch.to_string(), "at least 1 and below 2^24");
-        }
-        if !count(self.steps) {
-            return refuse("steps", self.steps.to_string(), "at least 1 and below 2^24");
-        }
-        if !(2..1 << 16).contains(&self.look_every) {
-            return refuse("look_every", self.look_every.to_string(), "at least 2, for an error bar, and below 65536");
-        }
-        if !rates.iter().all(|rate| rate.is_finite() && *rate >= 0.0) {
-            return refuse("learning_rate", format!("{} to {}", rates[0], rates[1]), "finite and not negative");
-        }
-        if !(moment(self.adam.beta1) && moment(self.adam.beta2) && self.adam.beta2 > 0.0 && self.adam.eps > 0.0) {
-            return refuse(
-                "adam",
-                format!("{:?}", self.adam),
-                "of moments in [0, 1), the second above 0, and eps above 0",
-            );
-        }
-        match self.clip_norm {
-            Some(norm) if !(norm.is_finite() && norm > 0.0) => {
-                refuse("clip_norm", norm.to_string(), "finite and above 0")
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
 /// One named array of what a run must remember; all of them together are a checkpoint.
 #[derive(Clone, Debug, PartialEq)]
 pub struct State {
@@ -176,6 +105,8 @@ pub struct FieldTrainer {
     session: Session,
     bindings: Bindings,
     anchor: Anchor,
+    /// Minibatches that the host pairs.
+    pairs: Option<Pairs>,
     config: FitConfig,
     path: Interpolant,
     net: FieldNet,
@@ -187,8 +118,8 @@ impl FieldTrainer {
     /// `net` as `field` of `path` at times in `span`; `key` decides where it starts and what it sees.
     ///
     /// # Errors
-    /// [`Error::Invalid`] and [`Error::Shape`] for a configuration that means nothing, a network of another dimension, a score
-    /// of a path without noise or where `gamma` is 0 and nothing cancels it; what [`Plan::compile`] and [`Session::new`]
+    /// [`Error::Invalid`] and [`Error::Shape`] for a configuration that means nothing, a network of another dimension, a batch
+    /// that minibatches do not divide, a score of a path without noise or where `gamma` is 0 and nothing cancels it; what [`Plan::compile`] and [`Session::new`]
     /// report.
     pub fn new(
         gpu: &Gpu,
@@ -200,6 +131,7 @@ impl FieldTrainer {
         key: RngKey,
     ) -> Result<Self> {
         config.check()?;
+        check_pairs(path, config.batch)?;
         check_span(path, field, config.pairing, span)?;
         if net.d() != path.d() {
             let got = format!("a network in {} dimensions", net.d());
@@ -217,31 +149,66 @@ impl FieldTrainer {
         for decl in plan.tensors().iter().filter(|decl| decl.role == Role::State && decl.name != "theta") {
             bindings = bindings.tensor(&decl.name, &Tensor::zeros(gpu, &decl.name, &decl.shape, decl.dtype)?);
         }
-        let bindings = path.bind(gpu, bindings)?;
+        let (bindings, pairs) = match path.coupling() {
+            Coupling::Minibatch { size } => {
+                let rows = config.batch * pairs::STEPS as usize;
+                let own = Pairs::new(gpu, path, (size, rows), key.fold_in(3))?;
+                (own.bind(bindings), Some(own))
+            }
+            _ => (path.bind(gpu, bindings)?, None),
+        };
         let session = Session::new(&plan, bindings.clone())?;
         let (config, path, net) = (config.clone(), path.clone(), net.clone());
-        let mut made = FieldTrainer { session, bindings, anchor: Anchor::default(), config, path, net, field, span };
+        let anchor = Anchor::default();
+        let mut made = FieldTrainer { session, bindings, anchor, pairs, config, path, net, field, span };
         made.anchor.set(&made.session)?;
         Ok(made)
     }
 
-    /// Do some steps, not beyond the configured number. Returns when they are submitted, not when they are done.
+    /// Do some steps, not beyond the configured number. Returns when they are submitted, not when they are done, unless the host
+    /// pairs minibatches.
     ///
     /// # Errors
-    /// Those of [`Session::run`].
+    /// Those of [`Session::run`]; with minibatches [`Error::Fault`] too.
     pub fn run(&mut self, steps: u64) -> Result<()> {
         let mut left = steps.min(self.config.steps - self.step().min(self.config.steps));
         while left > 0 {
-            let now = left.min(CHUNK);
+            let now = left.min(CHUNK).min(self.load()?);
             self.session.run(now)?;
             left -= now;
         }
         Ok(())
     }
 
+    /// See that there are minibatches for the next steps; for how many there are.
+    fn load(&mut self) -> Result<u64> {
+        let step = self.step();
+        let Some(pairs) = &mut self.pairs else { return Ok(CHUNK) };
+        let block = step / pairs::STEPS;
+        if pairs.needs(block) {
+            // What a fault is traced from must have seen the same tables.
+            self.check()?;
+            self.anchor.set(&self.session)?;
+            if let Some(pairs) = &mut self.pairs {
+                pairs.load(block)?;
+            }
+        }
+        Ok((block + 1) * pairs::STEPS - step)
+    }
+
     /// Steps done.
     pub fn step(&self) -> u64 {
         self.session.step()
+    }
+
+    /// What it sees.
+    pub fn path(&self) -> &Interpolant {
+        &self.path
+    }
+
+    /// What is trained.
+    pub fn net(&self) -> &FieldNet {
+        &self.net
     }
 
     /// What it learns.
@@ -276,11 +243,12 @@ impl FieldTrainer {
     }
 
     /// Parameters on the device, `[P]`: to be bound as the first argument of [`FieldNet::apply`]. They change with every step.
+    /// Where an [`Average`] is kept this is it; before the first step it is 0.
     ///
     /// # Errors
     /// None that a trainer's own plan can give.
     pub fn parameters(&self) -> Result<&Tensor> {
-        self.session.tensor("theta")
+        self.session.tensor(if self.config.average.is_some() { AVERAGE } else { "theta" })
     }
 
     /// What the plan of one step does, in numbers.
@@ -351,7 +319,13 @@ fn step<'g>(
     config: &FitConfig,
 ) -> Result<Vec<(String, Var<'g>)>> {
     let theta = g.input("theta", [net.n_params()]);
-    let draws = path.draws(g, g.key("key"), config.batch, span)?;
+    let (n, key) = (config.batch, g.key("key"));
+    let draws = match path.coupling() {
+        Coupling::Minibatch { .. } => {
+            path.draws_of(g, key, (n, span), pairs::ends(g, n, path.d(), Some(pairs::STEPS)))?
+        }
+        _ => path.draws(g, key, n, span)?,
+    };
     let mean = loss(field, &draws, config.pairing, |t, x| net.apply(theta, t, x))?.mean_all();
     let slope = grad(mean, theta)?;
     let slope = config.clip_norm.map_or(slope, |limit| clip_global_norm(slope, limit).0);
@@ -362,8 +336,25 @@ fn step<'g>(
     let losses = g.iota(0, [window]).equal(place).select(mean, g.input(LOSSES, [window]));
     g.check()?;
     let mut outputs = vec![("theta".into(), update.theta), (LOSSES.into(), losses)];
+    if let Some(Average { decay, from }) = config.average {
+        // The first mean is the parameters: one that began at 0 would lag.
+        let begins = g.step().lt(from.clamp(1, u64::from(u32::MAX)) as u32);
+        let next = begins.select(update.theta, ema(g.input(AVERAGE, theta.shape()), update.theta, decay));
+        outputs.push((AVERAGE.into(), next));
+    }
     outputs.extend(update.state);
     Ok(outputs)
+}
+
+/// Whether minibatches fill a batch, so that none is cut and paired worse.
+fn check_pairs(path: &Interpolant, batch: usize) -> Result<()> {
+    match path.coupling() {
+        Coupling::Minibatch { size } if !batch.is_multiple_of(size) => {
+            let got = format!("{batch} draws in minibatches of {size}");
+            Err(Error::Invalid { what: "batch", got, want: "a multiple of the minibatch" })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Whether the targets of `field` are finite, or cancel in pairs, at all times of `span`.
