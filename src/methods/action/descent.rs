@@ -37,7 +37,7 @@ pub struct PathOptions {
 
 impl Default for PathOptions {
     fn default() -> Self {
-        PathOptions { nodes: 101, max_steps: 2000, tolerance: 1e-7, free_end: false }
+        PathOptions { nodes: 101, max_steps: 2000, tolerance: 1e-6, free_end: false }
     }
 }
 
@@ -68,19 +68,19 @@ impl Model<'_> {
         let modes = Modes::new(self, &path)?;
         let mut momenta = self.momenta(&path)?;
         let mut action = self.action_of(&path, &momenta);
-        let (mut damping, mut moved, mut steps) = (0.1 * modes.slowest(), f64::INFINITY, 0);
+        let (mut damping, mut moved, mut steps) = (0.1 * modes.reaction2(), f64::INFINITY, 0);
         while steps < options.max_steps && moved > options.tolerance {
             steps += 1;
             let step = self.descent(&path, &momenta, &modes, damping)?;
-            let tried = self.moved(&path, &step);
+            let tried = self.moved(&path, &step, &momenta);
             let better = match tried {
                 // A little is allowed: spreading nodes changes the action by the error of the quadrature.
                 Ok((path, momenta, new)) if new <= action + 1e-5 * action.abs() + 1e-13 => Some((path, momenta, new)),
                 _ => None,
             };
             let Some(next) = better else {
-                damping = 4.0 * damping.max(0.1 * modes.slowest());
-                if damping > 1e12 * modes.slowest() {
+                damping = 4.0 * damping.max(0.1 * modes.reaction2());
+                if damping > 1e12 * modes.reaction2() {
                     break;
                 }
                 continue;
@@ -94,12 +94,12 @@ impl Model<'_> {
     }
 
     /// The path after a step of its inner nodes, spread to equal distances.
-    fn moved(&self, path: &Path, step: &[f64]) -> Result<(Path, Momenta, f64)> {
+    fn moved(&self, path: &Path, step: &[f64], near: &Momenta) -> Result<(Path, Momenta, f64)> {
         let d = self.sites();
         let mut phi = path.states().to_vec();
         phi[d..].iter_mut().zip(step).for_each(|(x, by)| *x += by);
         let path = Path::new(d, phi)?.respaced(path.n())?;
-        let momenta = self.momenta(&path)?;
+        let momenta = self.momenta_from(&path, Some(near))?;
         let action = self.action_of(&path, &momenta);
         Ok((path, momenta, action))
     }
@@ -114,9 +114,11 @@ impl Model<'_> {
         step.iter_mut().enumerate().for_each(|(i, x)| *x *= lambda[i / d]);
         let mut step = modes.forward(&step);
         let per_ds2 = ((n - 1) * (n - 1)) as f64;
-        for (k, sigma2) in modes.rates2().iter().enumerate() {
-            let off: Vec<_> = lambda.iter().map(|l| -l * l * per_ds2).collect();
-            let diagonal: Vec<_> = off.iter().map(|off| damping + sigma2 - 2.0 * off).collect();
+        let reaction = modes.reaction_at(self, path)?;
+        let off: Vec<_> = lambda.iter().map(|l| -l * l * per_ds2).collect();
+        for (k, hop) in modes.hops().iter().enumerate() {
+            let own = off.iter().zip(&reaction).map(|(off, rate)| damping + (rate + hop).powi(2) - 2.0 * off);
+            let diagonal: Vec<_> = own.collect();
             let mut mode: Vec<_> = (0..n - 2).map(|i| step[i * d + k]).collect();
             solve_tridiagonal(&off, &diagonal, &off, &mut mode);
             mode.iter().enumerate().for_each(|(i, x)| step[i * d + k] = *x);

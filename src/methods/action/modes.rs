@@ -5,12 +5,16 @@ use super::path::Path;
 use crate::error::Result;
 use std::f64::consts::TAU;
 
-/// An orthonormal basis of states and the square of a rate for each of its members.
+/// Reactions count as no slower than this part of the fastest one.
+const SLOWEST: f64 = 0.3;
+
+/// An orthonormal basis of states, how fast hops make each of its members decay, and the fastest reaction.
 #[derive(Clone, Debug)]
 pub(super) struct Modes {
     /// Row `k` is mode `k`, `[d, d]`; empty where sites are no ring, and every site is a mode.
     basis: Vec<f64>,
-    rates2: Vec<f64>,
+    reaction: f64,
+    hops: Vec<f64>,
 }
 
 impl Modes {
@@ -18,36 +22,50 @@ impl Modes {
     pub fn new(model: &Model<'_>, path: &Path) -> Result<Modes> {
         let d = model.sites();
         let hopping = model.system().hopping(model.parameters()).filter(|_| d > 1);
-        let reaction = reaction_rate(model, path, hopping.is_some())?;
-        let rate = |k: usize| reaction + hopping.unwrap_or(0.0) * wave_number2(k, d);
-        let rates2 = (0..d).map(|k| rate(k).powi(2)).collect();
+        let reaction = reaction_rates(model, path.states(), hopping.is_some())?.into_iter().fold(1e-6, f64::max);
+        let hops: Vec<_> = (0..d).map(|k| hopping.unwrap_or(0.0) * wave_number2(k, d)).collect();
         let basis = if hopping.is_some() { ring_basis(d) } else { vec![] };
-        Ok(Modes { basis, rates2 })
+        Ok(Modes { basis, reaction, hops })
     }
 
-    pub fn rates2(&self) -> &[f64] {
-        &self.rates2
+    /// How fast each mode decays by hops.
+    pub fn hops(&self) -> &[f64] {
+        &self.hops
     }
 
-    /// The square of the smallest rate.
-    pub fn slowest(&self) -> f64 {
-        self.rates2.iter().copied().fold(f64::INFINITY, f64::min).max(1e-12)
+    /// How fast reactions are at each inner node of a path, but no slower than a part of the fastest.
+    pub fn reaction_at(&self, model: &Model<'_>, path: &Path) -> Result<Vec<f64>> {
+        let (d, n) = (self.hops.len(), path.n());
+        let rates = reaction_rates(model, &path.states()[d..(n - 1) * d], !self.basis.is_empty())?;
+        let least = SLOWEST * self.reaction;
+        Ok(rates.chunks_exact(d).map(|row| row.iter().copied().fold(least, f64::max)).collect())
+    }
+
+    /// The time of a step along the drift, with hops of mode `k` implicit.
+    pub fn implicit_step(&self, k: usize) -> f64 {
+        let time = 0.25 / self.reaction;
+        time / (1.0 + time * self.hops[k])
+    }
+
+    /// The square of the fastest reaction's rate.
+    pub fn reaction2(&self) -> f64 {
+        self.reaction * self.reaction
     }
 
     /// Coefficients of states `[m, d]`.
     pub fn forward(&self, states: &[f64]) -> Vec<f64> {
-        let d = self.rates2.len();
+        let d = self.hops.len();
         self.apply(states, |k, x| self.basis[k * d + x])
     }
 
     /// States from coefficients.
     pub fn back(&self, coefficients: &[f64]) -> Vec<f64> {
-        let d = self.rates2.len();
+        let d = self.hops.len();
         self.apply(coefficients, |x, k| self.basis[k * d + x])
     }
 
     fn apply(&self, rows: &[f64], entry: impl Fn(usize, usize) -> f64) -> Vec<f64> {
-        let d = self.rates2.len();
+        let d = self.hops.len();
         if self.basis.is_empty() {
             return rows.to_vec();
         }
@@ -78,15 +96,16 @@ pub(super) fn ring_basis(d: usize) -> Vec<f64> {
     (0..d * d).map(entry).collect()
 }
 
-/// The fastest decay along the path that is no hopping: uniform states feel none. Elsewhere the largest row sum of the Jacobian.
-pub(super) fn reaction_rate(model: &Model<'_>, path: &Path, is_ring: bool) -> Result<f64> {
-    let (d, states) = (model.sites(), path.states());
+/// How fast each site of states `[m, d]` decays other than by hops, which uniform changes do not feel. Where sites are no ring:
+/// row sums of the Jacobian.
+pub(super) fn reaction_rates(model: &Model<'_>, states: &[f64], is_ring: bool) -> Result<Vec<f64>> {
+    let d = model.sites();
     let mut sums = vec![0.0; states.len()];
     for j in 0..if is_ring { 1 } else { d } {
         let unit: Vec<_> = (0..states.len()).map(|at| f64::from(u8::from(is_ring || at % d == j))).collect();
         model.drift_along(states, &unit)?.iter().zip(&mut sums).for_each(|(x, sum)| *sum += x.abs());
     }
-    Ok(sums.into_iter().fold(1e-6, f64::max))
+    Ok(sums)
 }
 
 #[cfg(test)]

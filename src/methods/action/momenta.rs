@@ -35,21 +35,33 @@ impl Model<'_> {
     /// # Errors
     /// [`Error::Invalid`] for collapsed nodes, a rate that is negative, or momenta that are not finite.
     pub fn momenta(&self, path: &Path) -> Result<Momenta> {
+        self.momenta_from(path, None)
+    }
+
+    /// The same, from momenta of a path nearby.
+    pub(super) fn momenta_from(&self, path: &Path, near: Option<&Momenta>) -> Result<Momenta> {
         path.check_nodes(&path.arclength())?;
         let middles = path.middles();
         self.check_rates(&middles)?;
         let per_s = (path.n() - 1) as f64;
         let velocity: Vec<_> = path.steps().iter().map(|step| step * per_s).collect();
-        let at_rest = self.local(&middles, &vec![0.0; middles.len()])?;
-        let (mut theta, mut lambda) = self.quadratic_solution(&at_rest, &velocity);
+        let quadratic = self.system().noise().is_quadratic();
+        let (mut theta, mut lambda) = match near.filter(|near| !quadratic && near.theta.len() == middles.len()) {
+            Some(near) => (near.theta.clone(), near.lambda.clone()),
+            None => {
+                let at_rest = self.local(&middles, &vec![0.0; middles.len()])?;
+                self.quadratic_solution(&at_rest, &velocity)
+            }
+        };
         let mut local = self.local(&middles, &theta)?;
         let mut newton = 0;
-        if !self.system().noise().is_quadratic() {
+        if !quadratic {
             while newton < NEWTON_STEPS {
                 newton += 1;
                 let moved = self.newton(&local, &velocity, &mut theta, &mut lambda);
                 local = self.local(&middles, &theta)?;
-                if moved <= 1e-13 {
+                // Newton's method squares what is left.
+                if moved <= 1e-7 {
                     break;
                 }
             }

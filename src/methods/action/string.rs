@@ -19,10 +19,10 @@ pub struct Flow {
 }
 
 impl Model<'_> {
-    /// Let the inner nodes of a path follow the drift, except for its part along the path, until they rest.
+    /// Let the inner nodes of a path follow the drift for a short time, spread them to equal distances, and repeat until they rest.
     ///
-    /// Where they rest the path follows the drift or opposes it. Mode `k` moves by its drift over `sigma_k` (see the source of
-    /// [`minimise`](Self::minimise)), so that hops do not limit the step.
+    /// At rest the path follows the drift or opposes it everywhere. Hops are taken implicitly, the rest explicitly, in steps of a
+    /// quarter of the fastest reaction's time; the path is off by the error of such a step.
     ///
     /// # Errors
     /// [`Error::Invalid`] for collapsed nodes.
@@ -33,30 +33,23 @@ impl Model<'_> {
         let (mut steps, mut moved) = (0, f64::INFINITY);
         while steps < max_steps && moved > tolerance {
             steps += 1;
-            let mut step = modes.forward(&self.normal_drift(&path)?);
-            step.iter_mut().enumerate().for_each(|(i, x)| *x /= modes.rates2()[i % d].sqrt());
+            let mut step = modes.forward(&self.drift(&path.states()[d..(n - 1) * d])?);
+            step.iter_mut().enumerate().for_each(|(i, x)| *x *= modes.implicit_step(i % d));
             let step = modes.back(&step);
-            moved = step.chunks_exact(d).map(norm).fold(0.0, f64::max) / path.length();
             let mut phi = path.states().to_vec();
             phi[d..].iter_mut().zip(&step).for_each(|(x, by)| *x += by);
-            path = Path::new(d, phi)?.respaced(n)?;
+            let next = Path::new(d, phi)?.respaced(n)?;
+            let apart = sub(next.states(), path.states());
+            moved = apart.chunks_exact(d).map(norm).fold(0.0, f64::max) / next.length();
+            path = next;
         }
         Ok(Flow { path, steps, moved })
     }
 
-    fn normal_drift(&self, path: &Path) -> Result<Vec<f64>> {
-        let (d, n) = (self.sites(), path.n());
-        let mut drift = self.drift(&path.states()[d..(n - 1) * d])?;
-        for (i, b) in drift.chunks_exact_mut(d).enumerate() {
-            let along = sub(path.state(i + 2), path.state(i));
-            let part = dot(b, &along) / dot(&along, &along);
-            b.iter_mut().zip(&along).for_each(|(b, along)| *b -= part * along);
-        }
-        Ok(drift)
-    }
-
     /// The saddle of index 1 between two attractors: where a string between them turns from uphill to downhill, refined by
     /// Newton's method.
+    ///
+    /// Newton's method is tried from a string that still moves, and what it finds is taken if it is near.
     ///
     /// On a ring the string starts with a wave at a site, then with one between two sites: of the two nuclei only one has index 1.
     ///
@@ -64,18 +57,30 @@ impl Model<'_> {
     /// [`Error::Invalid`] if neither leads to a critical point of index 1.
     pub fn saddle(&self, from: &[f64], to: &[f64]) -> Result<CriticalPoint> {
         const NODES: usize = 41;
+        const ROUNDS: usize = 12;
         let (d, size) = (self.sites(), norm(&sub(to, from)) / (self.sites() as f64).sqrt());
         let ring = d > 1 && self.system().hopping(self.parameters()).is_some();
         let (mut seen, mut failed) = (vec![], None);
         for centre in if ring { vec![0.0, 0.5] } else { vec![0.0] } {
             let wave = |x: usize| (TAU * (x as f64 - centre) / d as f64).cos();
             let bump = |s: f64, x: usize| if ring { 0.25 * size * (PI * s).sin().powi(2) * wave(x) } else { 0.0 };
-            let start = Path::along(from, to, NODES, bump)?;
-            let flow = self.string(&start, 2000, 1e-5)?;
-            match self.critical_point(flow.path.state(self.summit(&flow.path)?)) {
-                Ok(point) if point.index() == 1 => return Ok(point),
-                Ok(point) => seen.push(point.index().to_string()),
-                Err(error) => failed = Some(error),
+            let mut path = Path::along(from, to, NODES, bump)?;
+            for _ in 0..ROUNDS {
+                let flow = self.string(&path, 50, 1e-6)?;
+                path = flow.path;
+                let summit = path.state(self.summit(&path)?);
+                let point = match self.critical_point(summit) {
+                    Ok(point) => point,
+                    Err(error) => {
+                        failed = Some(error);
+                        continue;
+                    }
+                };
+                let is_near = norm(&sub(&point.state, summit)) < 0.1 * path.length();
+                if is_near && point.index() == 1 {
+                    return Ok(point);
+                }
+                seen.push(point.index().to_string());
             }
         }
         let want = "one of index 1: the states may have none between them, or several; give a saddle from critical_point";
