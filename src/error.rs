@@ -177,6 +177,19 @@ pub enum Error {
         /// Size of the step that would come next.
         step: f64,
     },
+    /// A step of time over the stability limit of an explicit method.
+    #[error(
+        "a step of {step} is over {}, the stability limit of {what}\n  \
+         take a smaller step, larger cells, or an implicit stepper", digits(*.limit)
+    )]
+    Unstable {
+        /// The method, and the grid it would step on.
+        what: String,
+        /// The step asked for.
+        step: f64,
+        /// The largest one that is stable; 0 if none is.
+        limit: f64,
+    },
     /// A preset, flag or option that cannot be used.
     #[error("{}: {field}: {why}", place(.file, *.line))]
     Config {
@@ -270,6 +283,11 @@ fn faults(word: u32) -> String {
     ];
     let said: Vec<_> = known.iter().filter(|(bit, _)| word & bit != 0).map(|(_, text)| *text).collect();
     if said.is_empty() { "a fault raised by a kernel of your own".into() } else { said.join("; ") }
+}
+
+/// Five digits of a number.
+fn digits(x: f64) -> f64 {
+    format!("{x:.4e}").parse().unwrap_or(x)
 }
 
 fn list(names: &[String]) -> String {

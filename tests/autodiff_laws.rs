@@ -71,6 +71,8 @@ const SMOOTH: &[Case] = &[
     case("mean", &[&[2, 3]], ANY, |x| x[0].exp().mean_all()),
     case("logsumexp", M, ANY, |x| x[0].logsumexp(1)),
     case("cumsum", M, ANY, |x| x[0].sin().cumsum(1) * x[0].cumsum(0)),
+    case("tridiagonal", &[&[4], &[2, 4], &[2, 1], &[2, 4]], ANY, |x| x[3].tridiagonal(1, [x[0], x[1] + 6.0, x[2]])),
+    case("recurrence", &[&[3, 1], &[3, 2]], ANY, |x| x[1].tridiagonal(0, [x[0].sin(), x[0] + 4.0, x[0] * 0.0])),
     case("reshape", M, ANY, |x| x[0].reshape([6, 2]).sin()),
     case("permute", &[&[2, 3, 4]], ANY, |x| x[0].permute([2, 0, 1]).sin()),
     case("slice", M, ANY, |x| x[0].slice([1, 1], [2, 2]).sin() * x[0].narrow(0, 0, 2).narrow(1, 2, 2)),

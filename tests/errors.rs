@@ -36,6 +36,15 @@ fn an_adapter_asked_for_by_a_name_nobody_has_is_reported_by_this_machine() {
 }
 
 #[test]
+fn an_unstable_step_names_the_limit() {
+    reads(
+        Error::Unstable { what: "explicit Euler on 64 x 64 cells".into(), step: 0.001, limit: 0.000122070312 },
+        "a step of 0.001 is over 0.00012207, the stability limit of explicit Euler on 64 x 64 cells\n  \
+         take a smaller step, larger cells, or an implicit stepper",
+    );
+}
+
+#[test]
 fn missing_feature() {
     reads(
         Error::MissingFeature {

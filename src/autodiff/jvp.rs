@@ -43,6 +43,7 @@ pub(super) fn tangent<'g>(g: &'g Graph, id: NodeId, node: &Node, t: &[Option<Var
             t[0].map(same_op)
         }
         Op::Stencil { .. } => t[0].map(same_op),
+        Op::Tridiagonal { axis } => super::solve::tangent(g, id, node, *axis, t),
         Op::Max { .. } => {
             let why = "the largest element jumps; write .stop_grad() behind it if its derivative cancels, as in \
                        logsumexp, or use logsumexp itself";

@@ -47,6 +47,7 @@ mod laplace;
 mod linear;
 mod names;
 mod per_sample;
+mod solve;
 mod stack;
 mod trace;
 mod transpose;

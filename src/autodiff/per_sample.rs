@@ -265,7 +265,7 @@ fn keeps_rows(g: &Graph, node: &Node, k: usize, rows: usize) -> Result<()> {
     let kept = match &node.op {
         Op::Unary(_) | Op::Binary(_) | Op::Select => true,
         Op::Sum { axes } => axes.first().is_none_or(|&axis| axis > 0),
-        Op::CumSum { axis } | Op::Concat { axis } => *axis > 0,
+        Op::CumSum { axis } | Op::Concat { axis } | Op::Tridiagonal { axis } => *axis > 0,
         Op::Permute(perm) => perm.first() == Some(&0),
         Op::Broadcast => same && arg.shape.len() == node.shape.len(),
         Op::Reshape | Op::Slice(_) | Op::Pad(_) => same && node.shape.first() == Some(&rows),

@@ -117,6 +117,7 @@ pub(super) fn transpose<'g>(
             let back = |tap: &Tap| Tap::new(tap.offset.iter().map(|o| -o).collect::<Vec<_>>(), tap.weight());
             to.add(ct.stencil(&taps.iter().map(back).collect::<Vec<_>>(), *boundary));
         }
+        (Op::Tridiagonal { axis }, 3) => to.add(super::solve::transposed(g, node, *axis, ct)),
         _ => {
             let why = format!("node #{} is not linear in its argument {k}; this is a mistake in a rule", id.index());
             return Err(Error::NotDifferentiable { op: node.op.name(), why, at: Some(node.site) });

@@ -106,6 +106,7 @@ impl Inner {
                 zero.then_some(Simpler::Full(0.0))
             }
             Op::Gather => value(0).map(Simpler::Full),
+            Op::Tridiagonal { .. } => (value(3) == Some(0.0)).then_some(Simpler::Full(0.0)),
             _ => None,
         }
     }

@@ -30,6 +30,7 @@ mod print;
 mod rows;
 mod scalar;
 mod shape;
+mod solve;
 mod substitute;
 mod var;
 

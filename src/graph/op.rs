@@ -146,6 +146,12 @@ pub enum Op {
         /// The axis.
         axis: usize,
     },
+    /// Solution of a tridiagonal system in each line along one axis: `args` are what stands below the diagonal, on it and
+    /// above it, and the right side, all of the node's shape. See [`Var::tridiagonal`](super::Var::tridiagonal).
+    Tridiagonal {
+        /// The axis.
+        axis: usize,
+    },
     /// Same elements in row-major order, other axes.
     Reshape,
     /// Axis `i` of the result is axis `perm[i]` of the argument.
@@ -205,6 +211,7 @@ impl Op {
             Op::Sum { .. } => "sum",
             Op::Max { .. } => "max_over",
             Op::CumSum { .. } => "cumsum",
+            Op::Tridiagonal { .. } => "tridiagonal",
             Op::Reshape => "reshape",
             Op::Permute(_) => "permute",
             Op::Broadcast => "broadcast",

@@ -82,7 +82,9 @@ fn call(f: &mut fmt::Formatter<'_>, node: &Node) -> fmt::Result {
         Op::Compare(Compare::Le) => write!(f, "le({args})"),
         Op::Compare(Compare::Eq) => write!(f, "equal({args})"),
         Op::Sum { axes } | Op::Max { axes } => write!(f, "{}({args}, axes={axes:?})", node.op.name()),
-        Op::CumSum { axis } | Op::Concat { axis } => write!(f, "{}({args}, axis={axis})", node.op.name()),
+        Op::CumSum { axis } | Op::Concat { axis } | Op::Tridiagonal { axis } => {
+            write!(f, "{}({args}, axis={axis})", node.op.name())
+        }
         Op::Permute(perm) => write!(f, "permute({args}, {perm:?})"),
         Op::Slice(start) | Op::Pad(start) => write!(f, "{}({args}, start={start:?})", node.op.name()),
         Op::Stencil { taps, boundary } => {

@@ -156,12 +156,13 @@ impl Placement<'_> {
         let shape = &self.node.shape;
         match &self.node.op {
             Op::Cast | Op::Unary(_) | Op::Binary(_) | Op::Compare(_) | Op::Select | Op::Reshape | Op::StopGrad => {
-                let mut known = self.at.iter().flatten();
-                let first = known.next().ok_or(Mixed)?;
-                known.all(|other| other == first).then_some(*first).ok_or(Mixed)
+                self.agreed()
             }
-            Op::Sum { axes } | Op::Max { axes } => self.reduced(axes),
-            Op::CumSum { axis } => self.reduced(&[*axis]).and(self.at[0].ok_or(Mixed)),
+            Op::Sum { axes } | Op::Max { axes } => self.reduced(axes, self.at[0].ok_or(Mixed)?),
+            Op::CumSum { axis } | Op::Tridiagonal { axis } => {
+                let inner = self.agreed()?;
+                self.reduced(&[*axis], inner).and(Ok(inner))
+            }
             Op::Permute(perm) => {
                 let (axis, local) = self.carrier(0)?;
                 self.on_axis(perm.iter().position(|&p| p == axis), local)
@@ -200,9 +201,16 @@ impl Placement<'_> {
         axis.map(|axis| local * suffix(&self.node.shape, axis)).ok_or(Mixed)
     }
 
+    /// Where rows lie in all arguments alike.
+    fn agreed(&self) -> Result<Inner, Mixed> {
+        let mut known = self.at.iter().flatten();
+        let first = known.next().ok_or(Mixed)?;
+        known.all(|other| other == first).then_some(*first).ok_or(Mixed)
+    }
+
     /// A reduced axis must lie wholly inside the elements of one row, or wholly outside the whole list of rows.
-    fn reduced(&self, axes: &[usize]) -> Result<Inner, Mixed> {
-        let (shape, inner) = (&self.args[0], self.at[0].ok_or(Mixed)?);
+    fn reduced(&self, axes: &[usize], inner: Inner) -> Result<Inner, Mixed> {
+        let shape = &self.args[0];
         let mut left = inner;
         for &axis in axes {
             let (len, below) = (shape[axis], suffix(shape, axis));

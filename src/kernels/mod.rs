@@ -5,3 +5,4 @@ pub mod math;
 pub mod matmul;
 pub mod scan;
 pub mod stencil;
+pub mod tridiagonal;

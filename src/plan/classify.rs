@@ -28,6 +28,8 @@ pub(super) enum How {
     Scan,
     /// By the kernels of `shaders/apportion.wgsl`.
     Apportion,
+    /// By the kernel `shaders/tridiagonal.wgsl`.
+    Tridiagonal,
 }
 
 /// How this node's value comes about.
@@ -41,6 +43,7 @@ pub(super) fn how(nodes: &[Rc<Node>], id: NodeId) -> How {
         }
         Op::CumSum { axis } if node.shape[*axis] > INLINE_TERMS => How::Scan,
         Op::Apportion => How::Apportion,
+        Op::Tridiagonal { .. } => How::Tridiagonal,
         Op::ScatterAdd if nodes[node.args[1].index()].shape.numel() > INLINE_TERMS => How::Loop,
         Op::MatMul => {
             let k = nodes[node.args[0].index()].shape[1];
@@ -90,6 +93,7 @@ pub(super) fn flops(nodes: &[Rc<Node>], id: NodeId) -> f64 {
         Op::Random(Draw::Normal(_)) => 40.0,
         Op::SearchSorted => 40.0,
         Op::Apportion => 200.0,
+        Op::Tridiagonal { .. } => 10.0,
         Op::ScatterAdd => 2.0 * nodes[node.args[1].index()].shape.numel() as f64,
         Op::Stencil { taps, .. } => 2.0 * taps.len() as f64,
         Op::Gather => 2.0,
@@ -156,7 +160,7 @@ fn keeps_rows(nodes: &[Rc<Node>], node: &Node, arg: usize) -> bool {
     match &node.op {
         op if is_elementwise(op) => true,
         Op::Sum { axes } | Op::Max { axes } => !axes.contains(&0),
-        Op::CumSum { axis } => *axis != 0,
+        Op::CumSum { axis } | Op::Tridiagonal { axis } => *axis != 0,
         Op::Reshape => true,
         Op::Permute(perm) => perm[0] == 0,
         Op::Broadcast => from.len() == node.shape.len(),

@@ -30,6 +30,8 @@ pub enum Body {
     Stencils(usize),
     /// Places shared out among weights.
     Apportion(NodeId),
+    /// A solve along an axis.
+    Tridiagonal(NodeId),
 }
 
 /// One kernel: what it is made around, where its invocations stand, and what it stores.
@@ -136,6 +138,10 @@ impl Partitioner<'_> {
                 How::MatMul => drop(cut.insert(id, "result of a tiled product")),
                 How::Scan => drop(cut.insert(id, "result of a scan")),
                 How::Apportion => drop(cut.insert(id, "owners of places")),
+                How::Tridiagonal => {
+                    cut.insert(id, "result of a solve");
+                    node.args.iter().for_each(|&arg| self.cut_coefficient(arg, &mut cut));
+                }
                 How::Loop => drop(cut.insert(id, "a long sum, computed once an element")),
                 How::Input | How::Inline | How::Parts(_) => {}
             }
@@ -179,6 +185,20 @@ impl Partitioner<'_> {
         }
     }
 
+    /// A solve reads each element of an argument once; what lies behind a broadcast it reads once a line.
+    fn cut_coefficient(&self, arg: NodeId, cut: &mut Cuts) {
+        let node = &self.nodes[arg.index()];
+        match node.op {
+            _ if self.is_free(arg) => {}
+            Op::Broadcast | Op::Reshape | Op::Permute(_) | Op::Slice(_) | Op::StopGrad => {
+                self.cut_coefficient(node.args[0], cut);
+            }
+            // Constants with other ends, as walls need them.
+            Op::Concat { .. } | Op::Pad(_) if node.args.len() <= 3 && node.args.iter().all(|&a| self.is_free(a)) => {}
+            _ => drop(cut.entry(arg).or_insert("operand of a solve")),
+        }
+    }
+
     /// What a kernel rooted here reads from memory, and how; and what it computes on the way.
     pub fn reads(
         &self,
@@ -218,6 +238,7 @@ impl Partitioner<'_> {
                 How::MatMul => plan.alone(id, Body::MatMul(id), Domain::Elements(node.shape.clone())),
                 How::Scan => plan.alone(id, Body::Scan(id), Domain::Elements(node.shape.clone())),
                 How::Apportion => plan.alone(id, Body::Apportion(id), Domain::Elements(node.shape.clone())),
+                How::Tridiagonal => plan.alone(id, Body::Tridiagonal(id), Domain::Elements(node.shape.clone())),
                 How::Parts(parts) => {
                     plan.alone(id, Body::Parts(id, parts), Domain::Elements(node.shape.clone()));
                     if cut.contains_key(&id) {
@@ -258,7 +279,9 @@ impl Partitioner<'_> {
         let (mut all, mut inlined) = (BTreeMap::new(), HashSet::new());
         let made_around = match group.body {
             Body::Map | Body::Stencils(_) => None,
-            Body::MatMul(id) | Body::Parts(id, _) | Body::Scan(id) | Body::Apportion(id) => Some(id),
+            Body::MatMul(id) | Body::Parts(id, _) | Body::Scan(id) | Body::Apportion(id) | Body::Tridiagonal(id) => {
+                Some(id)
+            }
         };
         let own_parts = |id: NodeId| match group.body {
             Body::Parts(own, _) => id != own && matches!(self.how(id), How::Parts(_)),

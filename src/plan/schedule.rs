@@ -145,7 +145,7 @@ impl<'p, 'a> Schedule<'p, 'a> {
         let takes = match group.body {
             Body::Map => true,
             Body::MatMul(product) => self.inlined_flops(id, domain) <= (self.part.epilogue_flops)(product),
-            Body::Parts(..) | Body::Scan(_) | Body::Apportion(_) | Body::Stencils(_) => false,
+            Body::Parts(..) | Body::Scan(_) | Body::Apportion(_) | Body::Stencils(_) | Body::Tridiagonal(_) => false,
         };
         (own && takes && group.domain == *domain && self.fits(g, id, &self.tensors(id, &reads), held)).then_some(g)
     }

@@ -3,14 +3,15 @@
 //! One pass over the nodes in topological order, each computed in f64 from its definition, with `U32` exact and
 //! wrapping. Kernels are held to this; it is clear before it is fast. Values are dropped after their last use.
 //!
-//! Layout: [`Feeds`] is what a graph is computed from; `views` moves elements, `reduce` sums them, `index` looks them
-//! up, `apportion` shares places out, `random` draws them.
+//! Layout: [`Feeds`] is what a graph is computed from; `views` moves elements, `reduce` sums them, `solve` solves along
+//! them, `index` looks them up, `apportion` shares places out, `random` draws them.
 
 mod apportion;
 mod feeds;
 mod index;
 mod random;
 mod reduce;
+mod solve;
 mod views;
 
 pub use feeds::{Feed, Feeds};
@@ -185,6 +186,7 @@ fn apply(node: &Node, args: &[Arg<'_>]) -> Result<Vec<f64>> {
         (Op::Sum { axes }, [x]) => reduce::sum(x.data, &x.shape, axes, dtype),
         (Op::Max { axes }, [x]) => reduce::max(x.data, &x.shape, axes, dtype),
         (Op::CumSum { axis }, [x]) => reduce::cumsum(x.data, to, *axis, dtype),
+        (Op::Tridiagonal { axis }, [l, d, u, r]) => solve::tridiagonal([l.data, d.data, u.data], r.data, to, *axis),
         (Op::MatMul, [a, b]) => reduce::matmul(a.data, b.data, to),
         (Op::Stencil { taps, boundary }, [x]) => reduce::stencil(x.data, to, taps, *boundary),
         (Op::Gather, [table, at]) => index::gather(table.data, &table.shape, at.data)?,

@@ -74,7 +74,9 @@ impl Emitter<'_> {
             Op::Random(draw) => self.random(&node, *draw, idx),
             Op::StopGrad => self.value(arg(0), idx),
             // Nothing lies there for this kernel: better a text that no compiler takes than a wrong number.
-            Op::Input(_) | Op::FoldIn(_) | Op::Apportion | Op::Invalid => Val::new(format!("no_source_{}", id.0), 0),
+            Op::Input(_) | Op::FoldIn(_) | Op::Apportion | Op::Tridiagonal { .. } | Op::Invalid => {
+                Val::new(format!("no_source_{}", id.0), 0)
+            }
         }
     }
 

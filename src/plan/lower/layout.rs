@@ -1,7 +1,7 @@
 //! Where every value lies: which tensors there are, what may be overwritten in place, and the arena.
 
 use super::arena::{Life, place};
-use super::{KeyPath, Location, Lowering, Role, TensorDecl, apportion, parts};
+use super::{KeyPath, Location, Lowering, Role, TensorDecl, apportion, parts, tridiagonal};
 use crate::graph::{DType, NodeId, Op};
 use crate::plan::classify::{Access, How};
 use crate::plan::partition::Body;
@@ -104,6 +104,10 @@ impl Lowering<'_> {
                 }
                 Body::Apportion(id) => {
                     let words = apportion::table_words(self.nodes, id);
+                    values.push((id, true, Life { words, first: g, last: g }));
+                }
+                Body::Tridiagonal(id) => {
+                    let words = tridiagonal::ratio_words(self.nodes, id);
                     values.push((id, true, Life { words, first: g, last: g }));
                 }
                 Body::Map | Body::MatMul(_) | Body::Stencils(_) => {}

@@ -11,6 +11,7 @@ mod rows;
 mod sources;
 mod stream;
 mod tiled;
+mod tridiagonal;
 
 pub use kernel::{Slot, offset_bytes, session_bytes};
 pub(super) use tiled::{Tiles, window, windowed};
@@ -207,6 +208,7 @@ impl<'a> Lowering<'a> {
                 Body::Scan(id) => all.extend(self.scan(g, group, id)?),
                 Body::Stencils(pass) => all.push(self.stream(g, group, &self.part.passes.list[pass])?),
                 Body::Apportion(id) => all.extend(self.apportion(g, group, id)?),
+                Body::Tridiagonal(id) => all.extend(self.tridiagonal(g, group, id)?),
             }
         }
         for (id, to) in &self.copies {
