@@ -5,7 +5,7 @@ use super::descent::{Minimum, PathOptions};
 use super::model::Model;
 use super::path::{Path, norm, sub};
 use super::system::Noise;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// A path of least action from one state to another, in legs that end at critical points.
 #[derive(Clone, Debug)]
@@ -80,7 +80,7 @@ impl Model<'_> {
     /// The least action from an attractor to another state, starting from the straight line.
     ///
     /// # Errors
-    /// [`Error::Invalid`](crate::Error::Invalid) if `from` is no attractor, or `to` no fixed point and
+    /// [`Error::Invalid`] if `from` is no attractor, or `to` no fixed point and
     /// [`PathOptions::free_end`] is not set; as [`momenta`](Self::momenta).
     pub fn climb(&self, from: &[f64], to: &[f64], options: &PathOptions) -> Result<Climb> {
         self.climb_along(&Path::straight(from, to, options.nodes)?, options)
@@ -100,11 +100,18 @@ impl Model<'_> {
     }
 
     /// Split a coarse path at the critical points on it, and add the fine paths.
-    ///
-    /// # Errors
-    /// As [`momenta`](Self::momenta).
-    pub fn finished(&self, coarse: Minimum, options: &PathOptions) -> Result<Climb> {
-        let (legs, through) = self.split(coarse, options, 3)?;
+    fn finished(&self, coarse: Minimum, options: &PathOptions) -> Result<Climb> {
+        let (legs, through) = self.legs(coarse, options)?;
+        let mut pairs = vec![];
+        for leg in legs {
+            let fine = self.minimise(&leg.path.respaced(2 * leg.path.n() - 1)?, options)?;
+            pairs.push((leg, fine));
+        }
+        Ok(self.added_up(pairs, through))
+    }
+
+    /// The climb of coarse and fine legs.
+    pub(super) fn added_up(&self, legs: Vec<(Minimum, Minimum)>, through: Vec<CriticalPoint>) -> Climb {
         let mut climb = Climb {
             value: 0.0,
             error: 0.0,
@@ -116,29 +123,47 @@ impl Model<'_> {
             noise: self.system().noise(),
             site_weight: self.system().site_weight(),
         };
-        for leg in legs {
-            let fine = self.minimise(&leg.path.respaced(2 * leg.path.n() - 1)?, options)?;
-            let change = (fine.action - leg.action) / 3.0;
+        for (coarse, fine) in legs {
+            let change = (fine.action - coarse.action) / 3.0;
             climb.value += fine.action + change;
             climb.error += change.abs();
-            climb.coarse += leg.action;
+            climb.coarse += coarse.action;
             climb.fine += fine.action;
-            climb.steps += leg.steps + fine.steps;
+            climb.steps += coarse.steps + fine.steps;
             climb.legs.push(fine);
         }
-        Ok(climb)
+        climb
+    }
+
+    /// A coarse path in legs between the critical points on it.
+    pub(super) fn legs(&self, coarse: Minimum, options: &PathOptions) -> Result<(Vec<Minimum>, Vec<CriticalPoint>)> {
+        self.split(coarse, options, 3)
     }
 
     /// Both directions between the attractors nearest to two states.
     ///
     /// # Errors
-    /// [`Error::Invalid`](crate::Error::Invalid) if these are no attractors or have no saddle of index 1 between them.
+    /// [`Error::Invalid`] if these are no attractors or have no saddle of index 1 between them.
     pub fn passage(&self, low: &[f64], high: &[f64], options: &PathOptions) -> Result<Passage> {
-        let (low, high) = (self.attractor(&self.critical_point(low)?.state)?, self.attractor(&self.critical_point(high)?.state)?);
-        let saddle = self.saddle(&low.state, &high.state)?;
+        let [low, high, saddle] = self.ends(low, high)?;
         let up = self.climb(&low.state, &saddle.state, options)?;
         let down = self.climb(&high.state, &saddle.state, options)?;
         Ok(Passage { low, high, saddle, up, down })
+    }
+
+    /// The attractors nearest to two states, and the saddle between them.
+    ///
+    /// # Errors
+    /// As [`passage`](Self::passage).
+    pub fn ends(&self, low: &[f64], high: &[f64]) -> Result<[CriticalPoint; 3]> {
+        let attractor = |near| self.attractor(&self.critical_point(near)?.state);
+        let (low, high) = (attractor(low)?, attractor(high)?);
+        if norm(&sub(&low.state, &high.state)) < 1e-6 {
+            let want = "two attractors: start from states nearer to each, or choose parameters at which both exist";
+            return Err(Error::Invalid { what: "number of attractors", got: "1".into(), want });
+        }
+        let saddle = self.saddle(&low.state, &high.state)?;
+        Ok([low, high, saddle])
     }
 
     /// Legs between critical points, and these points.
@@ -192,6 +217,6 @@ impl Model<'_> {
             return Ok(());
         }
         let want = "a fixed point, where the drift is below 1e-7: take one from Model::critical_point, or set free_end";
-        Err(crate::Error::Invalid { what: "an end state", got: format!("where the drift is {drift:e}"), want })
+        Err(Error::Invalid { what: "an end state", got: format!("where the drift is {drift:e}"), want })
     }
 }

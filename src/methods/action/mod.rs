@@ -14,6 +14,7 @@
 //!
 //! Source: arXiv:2202.06936; geometric action: Heymann and Vanden-Eijnden, Commun. Pure Appl. Math. 61, 1052 (2008).
 
+mod batch;
 mod climb;
 mod critical;
 mod descent;
@@ -22,10 +23,12 @@ mod model;
 mod modes;
 mod momenta;
 mod path;
+mod step;
 mod string;
 mod system;
 mod systems;
 
+pub use batch::{Climber, Paths};
 pub use climb::{Climb, Passage};
 pub use critical::CriticalPoint;
 pub use descent::{Minimum, PathOptions};

@@ -6,7 +6,7 @@ use crate::error::Result;
 use std::f64::consts::TAU;
 
 /// Reactions count as no slower than this part of the fastest one.
-const SLOWEST: f64 = 0.3;
+pub(super) const SLOWEST: f64 = 0.3;
 
 /// An orthonormal basis of states, how fast hops make each of its members decay, and the fastest reaction.
 #[derive(Clone, Debug)]
@@ -41,13 +41,18 @@ impl Modes {
         Ok(rates.chunks_exact(d).map(|row| row.iter().copied().fold(least, f64::max)).collect())
     }
 
-    /// The time of a step along the drift, with hops of mode `k` implicit.
-    pub fn implicit_step(&self, k: usize) -> f64 {
-        let time = 0.25 / self.reaction;
+    /// The time of a part of a step along the drift, with hops of mode `k` implicit.
+    pub fn implicit_step(&self, k: usize, part: f64) -> f64 {
+        let time = 0.25 * part / self.reaction;
         time / (1.0 + time * self.hops[k])
     }
 
-    /// The square of the fastest reaction's rate.
+    /// The fastest reaction's rate.
+    pub fn reaction(&self) -> f64 {
+        self.reaction
+    }
+
+    /// Its square.
     pub fn reaction2(&self) -> f64 {
         self.reaction * self.reaction
     }

@@ -33,17 +33,25 @@ impl Model<'_> {
         let (mut steps, mut moved) = (0, f64::INFINITY);
         while steps < max_steps && moved > tolerance {
             steps += 1;
-            let mut step = modes.forward(&self.drift(&path.states()[d..(n - 1) * d])?);
-            step.iter_mut().enumerate().for_each(|(i, x)| *x *= modes.implicit_step(i % d));
-            let step = modes.back(&step);
+            let inner = &path.states()[d..(n - 1) * d];
+            let whole = self.implicit_step(&modes, inner, 1.0)?;
+            let halves = self.implicit_step(&modes, &self.implicit_step(&modes, inner, 0.5)?, 0.5)?;
             let mut phi = path.states().to_vec();
-            phi[d..].iter_mut().zip(&step).for_each(|(x, by)| *x += by);
+            // Two half steps and a whole one extrapolated: of second order.
+            phi[d..].iter_mut().zip(halves.iter().zip(&whole)).for_each(|(x, (two, one))| *x = 2.0 * two - one);
             let next = Path::new(d, phi)?.respaced(n)?;
             let apart = sub(next.states(), path.states());
             moved = apart.chunks_exact(d).map(norm).fold(0.0, f64::max) / next.length();
             path = next;
         }
         Ok(Flow { path, steps, moved })
+    }
+
+    /// States after a part of a step of Euler's method, implicit in the hops.
+    fn implicit_step(&self, modes: &Modes, states: &[f64], part: f64) -> Result<Vec<f64>> {
+        let mut step = modes.forward(&self.drift(states)?);
+        step.iter_mut().enumerate().for_each(|(i, x)| *x *= modes.implicit_step(i % self.sites(), part));
+        Ok(states.iter().zip(modes.back(&step)).map(|(x, by)| x + by).collect())
     }
 
     /// The saddle of index 1 between two attractors: where a string between them turns from uphill to downhill, refined by
