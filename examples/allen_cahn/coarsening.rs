@@ -1,0 +1,193 @@
+//! Domains that grow out of noise: the energy falls all the time, the length of a domain grows like the root of time.
+//!
+//! `E = sum of cells of D |grad u|^2 / 2 + (1 - u^2)^2 / 4`, of which the equation is the gradient flow. A wall between phases
+//! costs `2 sqrt(2 D) / 3` a unit of its length, so area times that over the energy is the length of a domain.
+
+use super::{Stepper, line, reaction};
+use ergodic::Result;
+use ergodic::dynamics::ode::Method;
+use ergodic::field::{Axis, Grid, Linear};
+use ergodic::gpu::Gpu;
+use ergodic::graph::{Graph, Var};
+use ergodic::plan::{Bindings, CompileOptions, Plan, Session};
+use ergodic::random::RngKey;
+use ergodic::report::{Plot, Progress, Run, write_figure};
+use serde::{Deserialize, Serialize};
+use std::time::Instant;
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Coarsening {
+    /// Cells, of size 1.
+    rows: usize,
+    columns: usize,
+    /// Independent fields; their spread is the error bar.
+    fields: usize,
+    /// Deviation of the field at the start.
+    noise: f64,
+    step: f64,
+    time: f64,
+    /// Evenly spaced in the logarithm of time.
+    looks: u64,
+}
+
+/// All fields at one time.
+struct Look {
+    step: u64,
+    time: f64,
+    /// Energy a cell, of each field.
+    energy: Vec<f64>,
+    /// The first field.
+    view: Vec<f64>,
+}
+
+/// What a wall costs, a unit of length.
+fn tension() -> f64 {
+    2.0 * f64::sqrt(2.0) / 3.0
+}
+
+/// Energy a cell of each field `[fields, rows, columns]`: differences to the next cells, whose gradient is the compact Laplacian.
+fn energy<'g>(grid: &Grid, u: Var<'g>) -> Result<Var<'g>> {
+    let step = |k: usize| {
+        let mut ahead = [0, 0];
+        ahead[k] = 1;
+        grid.apply(&ergodic::field::Stencil::new().tap(ahead, 1.0).tap([0, 0], -1.0), u)
+    };
+    let slopes = step(0)?.square() + step(1)?.square();
+    let phases = (1.0 - u * u).square() * 0.25;
+    Ok((slopes * 0.5 + phases).mean([1, 2]))
+}
+
+impl Coarsening {
+    /// Tells `refuse` whether each field makes sense.
+    pub fn check(&self, refuse: impl Fn(&str, bool, &str) -> Result<()>) -> Result<()> {
+        refuse("rows", self.rows >= 3, "must be at least 3")?;
+        refuse("columns", self.columns >= 3, "must be at least 3")?;
+        refuse("fields", self.fields >= 1, "is 0, but must be at least 1")?;
+        refuse("looks", self.looks >= 4, "must be at least 4")?;
+        let positive = |x: f64| x.is_finite() && x > 0.0;
+        let limit = self.grid()?.largest_step(&Linear::diffusion(1.0), Method::Euler)?;
+        let why = format!("is {}, but must be above 0 and at most {limit:.5}, the limit of explicit Euler", self.step);
+        refuse("step", self.step > 0.0 && self.step <= limit, &why)?;
+        refuse("noise", positive(self.noise), "must be a positive number")?;
+        refuse("time", positive(self.time) && self.time >= 10.0, "must be at least 10")
+    }
+
+    fn grid(&self) -> Result<Grid> {
+        Grid::new([self.rows, self.columns].map(|cells| Axis::periodic(cells, cells as f64)))
+    }
+
+    pub fn run(&self, gpu: &Gpu, run: &mut Run, seed: u64) -> Result<String> {
+        let (grid, g) = (self.grid()?, Graph::new());
+        let shape = [self.fields, self.rows, self.columns];
+        let u = g.input("u", shape);
+        let rest = |u| Ok(reaction(u, None));
+        let next = grid.explicit_step(u, &Linear::diffusion(1.0), Method::Euler, self.step, rest)?;
+        let (key, cells) = (RngKey::new(seed), grid.n_cells());
+        let draw = |i: usize| self.noise * f64::from(key.normal((i / cells) as u32, (i % cells) as u32, 0));
+        let start: Vec<f64> = (0..self.fields * cells).map(draw).collect();
+        let mut stepper = Stepper::new(gpu, next, &start, Ok)?;
+        let looks = self.watch(gpu, run, &mut stepper, energy(&grid, u)?)?;
+        run.metrics.set("coarsening.steps_together", stepper.together());
+        self.report(run, &looks)
+    }
+
+    /// Step and look, and step again.
+    fn watch(&self, gpu: &Gpu, run: &mut Run, stepper: &mut Stepper, energy: Var<'_>) -> Result<Vec<Look>> {
+        let plan = Plan::compile(gpu, &[("energy", energy)], &CompileOptions::labelled("energy"))?;
+        let mut watch = Session::new(&plan, Bindings::new().tensor("u", stepper.tensor()?))?;
+        let mut history = run.history(&["time", "energy", "energy_se", "domain"])?;
+        let (mut looks, mut done, mut seconds, cells) = (vec![], 0, 0.0, self.rows * self.columns);
+        let mut progress = Progress::new("coarsening", 0, self.looks);
+        for i in 0..=self.looks {
+            let begun = Instant::now();
+            let steps = self.steps_at(i) - done;
+            if steps > 0 {
+                stepper.run(run, steps)?;
+            }
+            done += steps;
+            seconds += begun.elapsed().as_secs_f64();
+            watch.run(1)?;
+            let energy: Vec<f64> = watch.read::<f32>("energy")?.wait()?.into_iter().map(f64::from).collect();
+            let (energy_mean, se) = mean(&energy);
+            let (time, view) = (self.step * done as f64, stepper.field()?[..cells].to_vec());
+            history.append(done, &[time, energy_mean, se, tension() / energy_mean])?;
+            progress.set(i, format_args!("energy {energy_mean:.4}  domains {:.1}", tension() / energy_mean));
+            looks.push(Look { step: done, time, energy, view });
+        }
+        progress.finish(format_args!("{done} steps"));
+        run.metrics.set("coarsening.cell_steps_per_s", (self.fields * cells) as f64 * done as f64 / seconds);
+        Ok(looks)
+    }
+
+    /// Steps done at look `i`: evenly spaced in the logarithm of time from 1 on.
+    fn steps_at(&self, i: u64) -> u64 {
+        match i {
+            0 => 0,
+            i => (self.time.powf(i as f64 / self.looks as f64) / self.step).round() as u64,
+        }
+    }
+
+    fn report(&self, run: &mut Run, looks: &[Look]) -> Result<String> {
+        let falls = looks.windows(2).flat_map(|pair| pair[0].energy.iter().zip(&pair[1].energy).map(|(a, b)| (*a, *b)));
+        let rises =
+            looks[1..].windows(2).flat_map(|p| p[0].energy.iter().zip(&p[1].energy)).filter(|(a, b)| b > a).count();
+        let first_rise = falls.filter(|(a, b)| b > a).count() - rises;
+        run.metrics.set("coarsening.energy_rises", (rises + first_rise) as f64);
+        // The law holds once domains are wider than walls and until they feel the torus: the last decade in time.
+        let late = |look: &&Look| look.time > self.time / 10.0;
+        let grown = |field: usize| {
+            let point = |look: &Look| (look.time.ln(), (tension() / look.energy[field]).ln());
+            line(&looks.iter().filter(late).map(point).collect::<Vec<_>>()).0
+        };
+        let exponents: Vec<f64> = (0..self.fields).map(grown).collect();
+        let (exponent, se) = mean(&exponents);
+        run.metrics.set("coarsening.exponent", exponent).set("coarsening.exponent_se", se);
+        run.metrics.set("coarsening.exponent_expected", 0.5);
+        let last = looks.last().map_or(f64::NAN, |look| tension() / look.mean().0);
+        run.metrics.set("coarsening.domain", last);
+        self.pictures(run, looks)?;
+        let energy = match rises {
+            0 => "energy never rises".to_string(),
+            n => format!("energy rises {n} times"),
+        };
+        Ok(format!("{energy}; domains grow like t^({exponent:.2} +- {se:.2}), expected 1/2"))
+    }
+
+    fn pictures(&self, run: &Run, looks: &[Look]) -> Result<()> {
+        let shown = [0.1, 0.4, 0.7, 1.0].map(|part| ((looks.len() - 1) as f64 * part).round() as usize);
+        let corner = (self.columns as f64, self.rows as f64);
+        let heat = |i: usize| {
+            let axes = Plot::new(format!("t = {:.1}", looks[i].time)).x("x").y("y");
+            axes.heat("u", &looks[i].view, self.columns, (0.0, 0.0), corner)
+        };
+        write_figure(run.path("coarsening.png"), 2, &shown.map(heat))?;
+        let later: Vec<&Look> = looks.iter().filter(|look| look.step > 0).collect();
+        let times: Vec<f64> = later.iter().map(|look| look.time).collect();
+        let (mean, se): (Vec<f64>, Vec<f64>) = later.iter().map(|look| look.mean()).unzip();
+        let off = |sign: f64| mean.iter().zip(&se).map(|(m, se)| m + sign * 2.0 * se).collect::<Vec<_>>();
+        let energy = Plot::new("Energy").x("time").y("energy a cell").log_x().log_y();
+        let energy = energy.line("device", &times, &mean).band("device", &times, &off(-1.0), &off(1.0));
+        let domains: Vec<f64> = mean.iter().map(|e| tension() / e).collect();
+        let (t, l) = (times[times.len() - 1], domains[domains.len() - 1]);
+        let root: Vec<f64> = times.iter().map(|time| l * (time / t).sqrt()).collect();
+        let growth = Plot::new("Length of a domain").x("time").y("cells").log_x().log_y();
+        let growth = growth.line("device", &times, &domains).reference("root of time", &times, &root);
+        write_figure(run.path("laws.png"), 2, &[energy, growth])
+    }
+}
+
+impl Look {
+    /// Mean over fields and its standard error.
+    fn mean(&self) -> (f64, f64) {
+        mean(&self.energy)
+    }
+}
+
+/// Mean and its standard error; NaN for one value.
+fn mean(values: &[f64]) -> (f64, f64) {
+    let n = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / n;
+    let square = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>();
+    (mean, (square / (n * (n - 1.0))).sqrt())
+}

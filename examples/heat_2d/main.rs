@@ -1,0 +1,143 @@
+//! Let heat flow in the plane, and hold a mode and the heat kernel against their exact answers.
+//!
+//! Teaches:  a grid with walls; an explicit step, of which a plan takes many in one pass; implicit ones; several fields at once;
+//!           the factor of a scheme in f64 by the same graph.
+//! Run:      cargo run --release --example heat_2d
+//!           cargo run --release --example heat_2d -- --config assets/presets/heat_2d/walls.ron
+//! Prints:   mode 0.0549, exact 0.0549; kernel off by 0.0004 of its peak; heat drifts by 1e-6
+//! Writes:   out/heat_2d: metrics.json, history.csv, fields.png (temperatures and what is wrong with them), laws.png
+//! Source:   Carslaw and Jaeger, Conduction of Heat in Solids, sections 2.2 and 10.2 to 10.4
+
+mod pictures;
+mod problem;
+
+use ergodic::gpu::{Gpu, Tensor};
+use ergodic::graph::Graph;
+use ergodic::plan::{Bindings, CompileOptions, Plan, Session};
+use ergodic::report::{Args, Progress, Run};
+use ergodic::{Error, Result};
+use problem::{Problem, dot};
+use std::process::ExitCode;
+use std::time::Instant;
+
+fn main() -> ExitCode {
+    match run(&Args::from_env("heat_2d", "Let heat flow in the plane")) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The whole example: everything it finds is in the folder that `args` name.
+pub fn run(args: &Args) -> Result<()> {
+    let preset = args.preset::<Problem>()?;
+    let problem: &Problem = &preset;
+    problem.check(|field, ok, why| preset.check(field, ok, why))?;
+    let gpu = Gpu::headless(args.gpu_options()?)?;
+    let mut run = Run::start(args, &preset)?;
+    let looks = flow(&gpu, &mut run, problem)?;
+    let Some(last) = looks.last() else { return Ok(()) };
+    let worst = measure(&mut run, problem, last)?;
+    pictures::write(&run, problem, &looks)?;
+    let [mode, exact] = ["mode", "mode_exact"].map(|name| run.metrics.get(name).unwrap_or(f64::NAN));
+    let heat = match problem.conserves() {
+        true => format!("heat drifts by {:.0e}", run.metrics.get("heat_drift").unwrap_or(f64::NAN)),
+        false => format!("{:.1} % of the heat is left", 100.0 * last.heat),
+    };
+    run.finish(&format!("mode {mode:.4}, exact {exact:.4}; kernel off by {worst:.1e} of its peak; {heat}"))?;
+    Ok(())
+}
+
+/// Both fields at one time.
+pub struct Look {
+    pub time: f64,
+    /// Amplitude of the mode.
+    pub mode: f64,
+    /// Of the unit that was put into one cell, what is there.
+    pub heat: f64,
+    /// Temperatures around the point.
+    pub kernel: Vec<f64>,
+}
+
+const COLUMNS: [&str; 4] = ["time", "mode", "mode_exact", "heat"];
+
+/// Let the heat flow; a look at the fields now and then.
+fn flow(gpu: &Gpu, run: &mut Run, problem: &Problem) -> Result<Vec<Look>> {
+    let ((between, step), g) = (problem.steps()?, Graph::new());
+    let shape = [&[2], &problem.grid.shape()[..]].concat();
+    let modes = problem.modes(&g);
+    let next = problem.next(g.input("u", shape.clone()), modes.as_ref(), step)?;
+    let plan = Plan::compile(gpu, &[("u", next)], &CompileOptions::labelled("heat"))?;
+    let start: Vec<f32> = start(problem).iter().map(|&u| u as f32).collect();
+    let bindings = Bindings::new().tensor("u", &Tensor::from_slice(gpu, "u", &shape, &start)?);
+    let bindings = modes.as_ref().map_or(Ok(bindings.clone()), |modes| modes.bind(gpu, bindings))?;
+    let mut session = Session::new(&plan, bindings)?;
+    let mut history = run.history(&COLUMNS)?;
+    let mut looks = vec![look(problem, 0.0, &session)?];
+    let (mut progress, mut seconds) = (Progress::new("heat_2d", 0, problem.looks), 0.0);
+    for i in 1..=problem.looks {
+        let begun = Instant::now();
+        session.run(between)?;
+        session.check()?;
+        // The first steps compile the kernels.
+        seconds += if i > 1 { begun.elapsed().as_secs_f64() } else { 0.0 };
+        run.stepped();
+        let now = look(problem, step * (between * i) as f64, &session)?;
+        history.append(between * i, &[now.time, now.mode, (problem.rate() * now.time).exp(), now.heat])?;
+        progress.set(i, format_args!("mode {:.4}  heat {:.6}", now.mode, now.heat));
+        looks.push(now);
+        if run.interrupted() {
+            return Err(Error::Invalid {
+                what: "run",
+                got: "interrupted".into(),
+                want: "started again: it keeps no checkpoint",
+            });
+        }
+    }
+    progress.finish(format_args!("{} steps of {step:.2e}", between * problem.looks));
+    let steps = between * problem.looks.saturating_sub(1);
+    let rate = (2 * problem.grid.n_cells()) as f64 * steps as f64 / seconds;
+    run.metrics.set("steps", (between * problem.looks) as f64).set("step", step);
+    run.metrics.set("steps_together", plan.report().steps_together() as f64).set("cell_steps_per_s", rate);
+    Ok(looks)
+}
+
+/// The mode, and a unit of heat in one cell.
+fn start(problem: &Problem) -> Vec<f64> {
+    let mean = f64::from(u8::from(problem.conserves()));
+    let ((row, column), columns) = (problem.cell(), problem.grid.axis(1).cells);
+    let mut point = vec![0.0; problem.grid.n_cells()];
+    point[row * columns + column] = 1.0 / problem.grid.cell_volume();
+    problem.mode().iter().map(|u| u + mean).chain(point).collect()
+}
+
+fn look(problem: &Problem, time: f64, session: &Session) -> Result<Look> {
+    let all: Vec<f64> = session.read::<f32>("u")?.wait()?.into_iter().map(f64::from).collect();
+    let (waves, kernel) = all.split_at(problem.grid.n_cells());
+    let mode = problem.mode();
+    let mean = f64::from(u8::from(problem.conserves()));
+    let amplitude = (dot(waves, &mode) - mean * mode.iter().sum::<f64>()) / dot(&mode, &mode);
+    let heat = kernel.iter().sum::<f64>() * problem.grid.cell_volume();
+    Ok(Look { time, mode: amplitude, heat, kernel: kernel.to_vec() })
+}
+
+/// The last look beside what is known; how far the kernel is off, in units of its peak.
+fn measure(run: &mut Run, problem: &Problem, last: &Look) -> Result<f64> {
+    let (between, step) = problem.steps()?;
+    let steps = (between * problem.looks) as i32;
+    let kernel = problem.kernel(last.time);
+    let peak = kernel.iter().copied().fold(0.0, f64::max);
+    let worst = kernel.iter().zip(&last.kernel).fold(0.0, |worst, (k, u)| f64::max(worst, (k - u).abs())) / peak;
+    let found = last.kernel.iter().copied().fold(0.0, f64::max);
+    let heat = kernel.iter().sum::<f64>() * problem.grid.cell_volume();
+    run.metrics.set("mode", last.mode).set("mode_exact", (problem.rate() * last.time).exp());
+    run.metrics.set("mode_scheme", problem.growth(step)?.powi(steps));
+    run.metrics.set("kernel_error", worst).set("kernel_peak", found).set("kernel_peak_exact", peak);
+    run.metrics.set("heat", last.heat).set("heat_exact", if problem.conserves() { 1.0 } else { heat });
+    if problem.conserves() {
+        run.metrics.set("heat_drift", (last.heat - 1.0).abs());
+    }
+    Ok(worst)
+}
