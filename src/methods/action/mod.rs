@@ -27,6 +27,7 @@ mod step;
 mod string;
 mod system;
 mod systems;
+mod transition;
 
 pub use batch::{Climber, Paths};
 pub use climb::{Climb, Passage};
@@ -40,3 +41,4 @@ pub use system::{
     Channel, Curvature, Noise, Parameters, System, jumps, langevin, neighbour, quadratic, ring_laplacian,
 };
 pub use systems::{GinzburgLandau, LinearSde, MaierStein, Schloegl};
+pub use transition::{Transition, equal_action};

@@ -301,7 +301,9 @@ mod tests {
         let wave = |s: f64, x: usize| 0.2 * (std::f64::consts::PI * s).sin() * if x % 2 == 0 { 1.0 } else { -0.7 };
         let path = Path::along(&vec![ends.0; d], &vec![ends.1; d], 12, wave).unwrap().respaced(12).unwrap();
         let jobs: Vec<_> = points.iter().map(|p| (Model::new(system, p).unwrap(), path.clone())).collect();
-        let start = start_values(system, &jobs).unwrap();
+        // The descent spreads nodes before its first step.
+        let spread = |(m, path): &(Model<'_>, Path)| (Model::new(system, m.parameters()).unwrap(), path.respaced(12).unwrap());
+        let start = start_values(system, &jobs.iter().map(spread).collect::<Vec<_>>()).unwrap();
         let g = Graph::new();
         let step = step(&g, system, start.sizes).unwrap();
         let mut feeds = Feeds::new();
