@@ -30,20 +30,38 @@ fn maier_and_steins_barriers_are_found_together() {
 }
 
 #[test]
-fn a_network_on_a_ring_changes_its_preferred_state_in_one_launch() {
-    let (gpu, system) = (gpu(), Schloegl::new(8));
-    let rates = |d: f64| [&[d], &Schloegl::RATES[..]].concat();
-    let climber = Climber::new(&gpu, &system, 4, 61).unwrap();
-    let ends = (&[0.5; 8][..], &[1.6; 8][..]);
-    let options = PathOptions { max_steps: 400, ..PathOptions::default() };
-    let found = climber.passages(&system, &[rates(0.4), rates(0.2)], ends, &options).unwrap();
-    for (found, (up, down)) in found.iter().zip([(0.0485714, 0.0380369), (0.0336728, 0.0352468)]) {
-        let found = found.as_ref().unwrap();
-        // The table has the error of 101 nodes or of 201, up to 2.5e-4 of its numbers.
-        assert!((found.up.value - up).abs() < 3e-4 * up, "{} {up}", found.up.value);
-        assert!((found.down.value - down).abs() < 3e-4 * down, "{} {down}", found.down.value);
-        assert_eq!(found.difference() < 0.0, up < down);
-        assert_eq!(found.saddle.index(), 1);
+fn two_sites_have_the_barriers_of_the_table_at_all_parameters_in_one_launch() {
+    let (gpu, system) = (gpu(), GinzburgLandau::sites(2));
+    let known = [(0.05, 0.10, 0.402646, 0.567362), (0.05, 0.26, 0.301980, 0.711926), (0.10, 0.26, 0.356435, 0.711927)];
+    let climber = Climber::new(&gpu, &system, 6, 101).unwrap();
+    let points: Vec<_> = known.iter().map(|(d, kappa, ..)| vec![*d, *kappa, 0.0]).collect();
+    let ends = (&[-1.0; 2][..], &[1.0; 2][..]);
+    let found = climber.passages(&system, &points, ends, &PathOptions::default()).unwrap();
+    for ((d, kappa, up, down), found) in known.iter().zip(found) {
+        let found = found.unwrap();
+        for (got, want) in [(found.up.value, up), (found.down.value, down)] {
+            assert!((got - want).abs() < 2e-5 * want + FLOOR, "D {d}, kappa {kappa}: {got} {want}");
+        }
+        assert_eq!(found.down.through.len(), usize::from(*kappa > 0.2 && *d < 1.0 / 16.0));
+    }
+    // Beyond the spinodal there is one state, and that point alone says so.
+    let alone = climber.passages(&system, &[vec![0.1, 0.26, 3.0], points[2].clone()], ends, &PathOptions::default()).unwrap();
+    assert!(matches!(alone[0], Err(Error::Invalid { .. })) && alone[1].is_ok());
+}
+
+#[test]
+fn particles_that_hop_between_two_sites_have_their_poisson_law() {
+    let (gpu, system) = (gpu(), Schloegl::new(2));
+    let climber = Climber::new(&gpu, &system, 2, 41).unwrap().fine_on_device().unwrap();
+    let (start, end) = ([1.0, 1.0], [2.0, 0.6]);
+    let exact: f64 = end.iter().map(|rho: &f64| rho * rho.ln() - rho + 1.0).sum();
+    let job = |d: f64| {
+        (Model::new(&system, &[d, 1.0, 1.0, 0.0, 0.0]).unwrap(), Path::straight(&start, &end, 41).unwrap())
+    };
+    let options = PathOptions { free_end: true, ..PathOptions::default() };
+    for climb in climber.climb(&[job(0.3), job(1.0)], &options).unwrap() {
+        assert!((climb.value - exact).abs() < 1e-5 * exact + climb.error, "{} {exact}", climb.value);
+        assert!(climb.converged());
     }
 }
 

@@ -40,8 +40,9 @@ pub struct Paths<'a> {
     sizes: Sizes,
 }
 
-/// Start of a run: sizes, and each tensor with its shape.
+/// Start of a run: each tensor with its shape.
 pub(super) struct Start {
+    #[cfg(test)]
     pub sizes: Sizes,
     pub values: Vec<(&'static str, Vec<usize>, Vec<f64>)>,
 }
@@ -177,7 +178,11 @@ fn start(system: &dyn System, jobs: &[(&Model<'_>, &Path)]) -> Result<Start> {
         ("hops", vec![b, 1, d], hops),
         ("reaction", vec![b, 1, 1], reaction),
     ];
-    Ok(Start { sizes, values })
+    Ok(Start {
+        #[cfg(test)]
+        sizes,
+        values,
+    })
 }
 
 #[cfg(test)]
@@ -185,10 +190,11 @@ pub(super) fn start_values(system: &dyn System, jobs: &[(Model<'_>, Path)]) -> R
     start(system, &jobs.iter().map(|(model, path)| (model, path)).collect::<Vec<_>>())
 }
 
-/// Coarse and fine paths of many climbs on a device.
+/// Many climbs at once: coarse paths on a device, fine ones on the host in f64, from which they are a few steps away, or on the
+/// device as well.
 pub struct Climber<'a> {
     coarse: Paths<'a>,
-    fine: Paths<'a>,
+    fine: Option<Paths<'a>>,
 }
 
 impl<'a> Climber<'a> {
@@ -197,7 +203,17 @@ impl<'a> Climber<'a> {
     /// # Errors
     /// As [`Paths::new`].
     pub fn new(gpu: &Gpu, system: &'a dyn System, points: usize, nodes: usize) -> Result<Self> {
-        Ok(Climber { coarse: Paths::new(gpu, system, points, nodes)?, fine: Paths::new(gpu, system, points, 2 * nodes - 1)? })
+        Ok(Climber { coarse: Paths::new(gpu, system, points, nodes)?, fine: None })
+    }
+
+    /// Compute fine paths on the device, too: worth the second compilation for hundreds of climbs.
+    ///
+    /// # Errors
+    /// As [`Paths::new`].
+    pub fn fine_on_device(mut self) -> Result<Self> {
+        let Sizes { points, nodes, .. } = self.coarse.sizes;
+        self.fine = Some(Paths::new(self.coarse.plan.gpu(), self.coarse.system, points, 2 * nodes - 1)?);
+        Ok(self)
     }
 
     /// Climbs along paths, all together. Paths that touch critical points are split into legs; the legs of all climbs are
@@ -215,10 +231,15 @@ impl<'a> Climber<'a> {
         let mut legs = vec![];
         for ((model, _), (parts, _)) in jobs.iter().zip(&climbs) {
             for part in parts {
-                legs.push((Model::new(model.system(), model.parameters())?, part.path.clone()));
+                let path = part.path.respaced(2 * part.path.n() - 1)?;
+                legs.push((Model::new(model.system(), model.parameters())?, path));
             }
         }
-        let mut fine = self.in_batches(&self.fine, &legs, &options)?.into_iter();
+        let fine = match &self.fine {
+            Some(paths) => self.in_batches(paths, &legs, &options)?,
+            None => legs.iter().map(|(model, path)| model.minimise(path, &options)).collect::<Result<_>>()?,
+        };
+        let mut fine = fine.into_iter();
         let add = |((model, _), (parts, through)): (&(Model<'_>, Path), (Vec<Minimum>, Vec<_>))| {
             let pairs = parts.into_iter().zip(fine.by_ref()).collect::<Vec<_>>();
             model.added_up(pairs, through)
