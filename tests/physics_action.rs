@@ -5,6 +5,7 @@
 use ergodic::Error;
 use ergodic::methods::action::{
     Climb, Curvature, GinzburgLandau, LinearSde, MaierStein, Model, Passage, Path, PathOptions, Schloegl, System,
+    equal_action,
 };
 use std::f64::consts::PI;
 
@@ -168,8 +169,7 @@ fn independent_particles_have_their_poisson_law_whatever_the_hops() {
 #[test]
 fn jumps_and_their_truncation_differ_where_momenta_are_large() {
     // Birth at rate 1, death at rate rho, from 1 to 2: 2 ln 2 - 1, and the integral of 2 (r - 1) / (r + 1).
-    for (system, exact) in
-        [(Schloegl::new(1), 2.0 * 2f64.ln() - 1.0), (Schloegl::langevin(1), 2.0 - 4.0 * 1.5f64.ln())]
+    for (system, exact) in [(Schloegl::new(1), 2.0 * 2f64.ln() - 1.0), (Schloegl::langevin(1), 2.0 - 4.0 * 1.5f64.ln())]
     {
         let model = Model::new(&system, &[0.0, 1.0, 1.0, 0.0, 0.0]).unwrap();
         near("action", model.climb(&[1.0], &[2.0], &FREE).unwrap().value, exact, 1e-8);
@@ -197,6 +197,28 @@ fn lyapunov([a, b, c, d]: [f64; 4]) -> [f64; 3] {
 }
 
 #[test]
+fn a_path_with_a_duration_costs_what_its_lagrangian_says() {
+    // dx = -x dt + dW from 0 to 1 in time T: the least action is 1 / (1 - exp(-2 T)), along sinh t / sinh T.
+    let system = LinearSde::new(&[-1.0]);
+    let model = Model::new(&system, &[]).unwrap();
+    let duration = 1.5f64;
+    let node = |i: usize, n: usize| (duration * i as f64 / (n - 1) as f64).sinh() / duration.sinh();
+    let action = |n: usize| {
+        let path = Path::new(1, (0..n).map(|i| node(i, n)).collect()).unwrap();
+        (model.timed_action(&path, duration).unwrap(), model.action(&path).unwrap())
+    };
+    let exact = 1.0 / (1.0 - (-2.0 * duration).exp());
+    let ((coarse, _), (fine, geometric)) = (action(101), action(201));
+    let ratio = (coarse - exact) / (fine - exact);
+    assert!((ratio - 4.0).abs() < 0.1, "ratio {ratio}");
+    near("action", fine + (fine - coarse) / 3.0, exact, 1e-8);
+    // With all the time in the world: x^2 for a = 1.
+    near("geometric", geometric, 1.0, 1e-8);
+    assert!(fine > geometric);
+    assert!(matches!(model.timed_action(&Path::straight(&[0.0], &[1.0], 9).unwrap(), 0.0), Err(Error::Invalid { .. })));
+}
+
+#[test]
 fn descents_go_down_and_strings_cost_no_less() {
     let system = GinzburgLandau::sites(2);
     let found = passage(&system, &[0.05, 0.1, 0.0], (-1.0, 1.0));
@@ -213,17 +235,34 @@ fn descents_go_down_and_strings_cost_no_less() {
 }
 
 #[test]
+fn equal_action_is_found_where_it_is_known() {
+    // Well mixed: h = -kappa/3 - 2 kappa^3/27, where the cubic has its roots at equal distances.
+    let (system, kappa) = (GinzburgLandau::sites(1), 0.26);
+    let options = PathOptions { nodes: 41, ..PathOptions::default() };
+    let at = |h: f64| Model::new(&system, &[0.0, kappa, h])?.passage(&[-1.0], &[1.0], &options);
+    let found = equal_action((-0.12, -0.05), 1e-9, at).unwrap();
+    near("h", found.at, -kappa / 3.0 - 2.0 * kappa.powi(3) / 27.0, found.error);
+    assert!(found.error < 1e-4 && found.tried < 12, "{} after {}", found.error, found.tried);
+    let one_sided = equal_action((-0.06, -0.05), 1e-6, at).unwrap_err();
+    assert!(one_sided.to_string().contains("must be of both signs: widen the range"), "{one_sided}");
+}
+
+#[test]
 fn what_makes_no_sense_is_refused_with_its_remedy() {
     let gl = GinzburgLandau::sites(2);
     let model = Model::new(&gl, &[0.05, 0.1, 0.0]).unwrap();
     let text = |error: Error| error.to_string();
     let options = PathOptions::default();
     let low = model.critical_point(&[-1.0, -1.0]).unwrap().state;
-    assert!(text(model.climb(&[-0.9, -0.9], &low, &options).unwrap_err()).starts_with("an end state is where the drift is"));
+    assert!(
+        text(model.climb(&[-0.9, -0.9], &low, &options).unwrap_err()).starts_with("an end state is where the drift is")
+    );
     assert!(text(model.climb(&low, &[0.3, 0.3], &options).unwrap_err()).contains("or set free_end"));
     let top = model.critical_point(&[0.01, 0.01]).unwrap();
     assert_eq!((top.index(), top.growth.len()), (2, 2));
-    assert!(text(model.climb(&top.state, &low, &options).unwrap_err()).contains("fixed point with 2 growing directions"));
+    assert!(
+        text(model.climb(&top.state, &low, &options).unwrap_err()).contains("fixed point with 2 growing directions")
+    );
     let collapsed = Path::new(1, vec![0.0, 0.5, 0.5, 1.0]).unwrap();
     assert!(text(collapsed.respaced(4).unwrap_err()).contains("from node 1 to the next"));
     let network = Schloegl::new(1);

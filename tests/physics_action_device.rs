@@ -45,7 +45,8 @@ fn two_sites_have_the_barriers_of_the_table_at_all_parameters_in_one_launch() {
         assert_eq!(found.down.through.len(), usize::from(*kappa > 0.2 && *d < 1.0 / 16.0));
     }
     // Beyond the spinodal there is one state, and that point alone says so.
-    let alone = climber.passages(&system, &[vec![0.1, 0.26, 3.0], points[2].clone()], ends, &PathOptions::default()).unwrap();
+    let alone =
+        climber.passages(&system, &[vec![0.1, 0.26, 3.0], points[2].clone()], ends, &PathOptions::default()).unwrap();
     assert!(matches!(alone[0], Err(Error::Invalid { .. })) && alone[1].is_ok());
 }
 
@@ -55,9 +56,8 @@ fn particles_that_hop_between_two_sites_have_their_poisson_law() {
     let climber = Climber::new(&gpu, &system, 2, 41).unwrap().fine_on_device().unwrap();
     let (start, end) = ([1.0, 1.0], [2.0, 0.6]);
     let exact: f64 = end.iter().map(|rho: &f64| rho * rho.ln() - rho + 1.0).sum();
-    let job = |d: f64| {
-        (Model::new(&system, &[d, 1.0, 1.0, 0.0, 0.0]).unwrap(), Path::straight(&start, &end, 41).unwrap())
-    };
+    let job =
+        |d: f64| (Model::new(&system, &[d, 1.0, 1.0, 0.0, 0.0]).unwrap(), Path::straight(&start, &end, 41).unwrap());
     let options = PathOptions { free_end: true, ..PathOptions::default() };
     for climb in climber.climb(&[job(0.3), job(1.0)], &options).unwrap() {
         assert!((climb.value - exact).abs() < 1e-5 * exact + climb.error, "{} {exact}", climb.value);

@@ -32,9 +32,12 @@ fn figures(passage: &Passage) -> [f64; 9] {
     ]
 }
 
-/// `-1` where the low state is the harder one to leave, `1` where the high one is.
+/// `-1` where the low state is the harder one to leave, `1` where the high one is, `0` where errors do not tell.
 fn preferred(passage: &Passage) -> f64 {
-    if passage.difference() > 0.0 { -1.0 } else { 1.0 }
+    match passage.difference() {
+        small if small.abs() <= passage.error() => 0.0,
+        difference => -difference.signum(),
+    }
 }
 
 /// Names of a point begin with `prefix`.
@@ -84,9 +87,13 @@ pub fn nearest_to_the_line(found: &[Option<Passage>]) -> Option<&Passage> {
 }
 
 pub fn said(passage: &Passage) -> String {
-    let state = if passage.difference() > 0.0 { "low" } else { "high" };
+    let verdict = match preferred(passage) {
+        p if p < 0.0 => "the low state is preferred",
+        p if p > 0.0 => "the high state is preferred",
+        _ => "no state is preferred",
+    };
     format!(
-        "S up {:.6} +- {:.1e}, down {:.6} +- {:.1e}: the {state} state is preferred; the nucleus has index {}",
+        "S up {:.6} +- {:.1e}, down {:.6} +- {:.1e}: {verdict}; the nucleus has index {}",
         passage.up.value,
         passage.up.error,
         passage.down.value,

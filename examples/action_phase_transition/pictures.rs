@@ -66,7 +66,13 @@ fn field(title: &str, climb: &Climb) -> Plot {
     let (n, d) = (path.n().min(201), path.sites());
     let even = path.respaced(n).unwrap_or(path);
     let plot = Plot::new(title).x("site").y("arclength / length");
-    plot.x_range(0.5, d as f64 + 0.5).y_range(0.0, 1.0).heat("state", even.states(), d, (0.5, 0.0), (d as f64 + 0.5, 1.0))
+    plot.x_range(0.5, d as f64 + 0.5).y_range(0.0, 1.0).heat(
+        "state",
+        even.states(),
+        d,
+        (0.5, 0.0),
+        (d as f64 + 0.5, 1.0),
+    )
 }
 
 /// The nucleus between the two states.
@@ -91,7 +97,9 @@ pub fn phase(run: &Run, sweep: &Sweep, found: &[Option<Passage>]) -> Result<()> 
     let plot = Plot::new("Which state is harder to leave").x(&sweep.x.parameter).y(&sweep.y.parameter);
     let plot = plot.x_range(from.0, to.0).y_range(from.1, to.1).heat("S up - S down", &values, nx, from, to);
     let (x, y): (Vec<_>, Vec<_>) = line.into_iter().unzip();
-    write_figure(run.path("phase.png"), 1, &[plot.line("equal action", &x, &y)])
+    // The first label is blue, too near to the colours of the field.
+    let plot = plot.points("sign changes between neighbours", &x, &y).line("equal action", &x, &y);
+    write_figure(run.path("phase.png"), 1, &[plot])
 }
 
 /// Places between neighbours at which the difference changes its sign, by linear interpolation, in order of the second parameter.

@@ -125,7 +125,11 @@ impl Problem {
         for (place, axis) in self.sweep.iter().flat_map(|sweep| [("sweep.x", &sweep.x), ("sweep.y", &sweep.y)]) {
             let said = format!("is `{}`, but must be one of: {}", axis.parameter, names.join(", "));
             refuse(&format!("{place}.parameter"), known(&axis.parameter), &said)?;
-            refuse(&format!("{place}.points"), axis.points > 1, &format!("is {}, but must be at least 2", axis.points))?;
+            refuse(
+                &format!("{place}.points"),
+                axis.points > 1,
+                &format!("is {}, but must be at least 2", axis.points),
+            )?;
             let range = axis.from.is_finite() && axis.to.is_finite() && axis.from != axis.to;
             refuse(place, range, "must go from one finite number to another")?;
         }

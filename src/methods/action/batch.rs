@@ -11,7 +11,7 @@ use super::system::System;
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Tensor};
 use crate::graph::Graph;
-use crate::plan::{Bindings, CompileOptions, Plan, Session};
+use crate::plan::{Bindings, CompileOptions, Plan, Products, Session};
 
 /// Steps between two looks at how far paths still move.
 const LOOK_EVERY: usize = 25;
@@ -61,7 +61,10 @@ impl<'a> Paths<'a> {
         let sizes = sizes(system, points, nodes);
         let graph = Graph::new();
         let Step { states } = step(&graph, system, sizes)?;
-        let plan = Plan::compile(gpu, &states, &CompileOptions::labelled("paths of least action"))?;
+        // A product with the waves inside a kernel of rows would hold the whole step before it as straight-line code: a minute of
+        // compilation at 32 sites on a software adapter.
+        let options = CompileOptions { products: Products::Tiled, ..CompileOptions::labelled("paths of least action") };
+        let plan = Plan::compile(gpu, &states, &options)?;
         Ok(Paths { system, plan, sizes })
     }
 
@@ -138,7 +141,13 @@ fn sizes(system: &dyn System, points: usize, nodes: usize) -> Sizes {
     let colours = match system.curvature() {
         super::Curvature::Diagonal => 1,
         super::Curvature::Dense => system.sites(),
-        super::Curvature::Ring => if system.sites().is_multiple_of(3) { 3 } else { 4 },
+        super::Curvature::Ring => {
+            if system.sites().is_multiple_of(3) {
+                3
+            } else {
+                4
+            }
+        }
     };
     Sizes { points, nodes, sites: system.sites(), parameters: system.parameters().len(), colours }
 }

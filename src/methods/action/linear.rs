@@ -105,7 +105,11 @@ mod tests {
                 left + diagonal[i] * x[i] + right
             };
             let mut x = r.clone();
-            if ring { solve_ring(&below, &diagonal, &above, &mut x) } else { solve_tridiagonal(&below, &diagonal, &above, &mut x) }
+            if ring {
+                solve_ring(&below, &diagonal, &above, &mut x)
+            } else {
+                solve_tridiagonal(&below, &diagonal, &above, &mut x)
+            }
             // Backward stable and well conditioned: a few roundings of numbers up to 4.
             assert!((0..n).all(|i| (apply(&x, i) - r[i]).abs() < 1e-14), "ring {ring}: {x:?}");
             let mut dense = vec![0.0; n * n];

@@ -18,6 +18,7 @@ mod batch;
 mod climb;
 mod critical;
 mod descent;
+mod fixed_time;
 mod linear;
 mod model;
 mod modes;

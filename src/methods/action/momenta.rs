@@ -72,7 +72,8 @@ impl Model<'_> {
         let (h_residual, slope_residual) =
             (largest(&mut local.h.iter().copied()), largest(&mut off.collect::<Vec<_>>().into_iter()));
         if !theta.iter().chain(&lambda).all(|x| x.is_finite()) {
-            let want = "finite: the noise matrix must be positive definite, and the path must keep away from where it is not";
+            let want =
+                "finite: the noise matrix must be positive definite, and the path must keep away from where it is not";
             return Err(Error::Invalid { what: "a momentum", got: "not a number".into(), want });
         }
         Ok(Momenta { theta, lambda, h_residual, slope_residual, newton })

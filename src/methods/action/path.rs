@@ -132,7 +132,8 @@ impl Path {
         let short = at.windows(2).position(|w| !(w[1] - w[0]).is_finite() || w[1] - w[0] <= 1e-6 * mean);
         let Some(i) = short else { return Ok(()) };
         let got = format!("{:e} from node {i} to the next, the mean is {mean:e}", at[i + 1] - at[i]);
-        let want = "above 1e-6 of the mean: nodes have collapsed; start from a path whose states differ, or use fewer nodes";
+        let want =
+            "above 1e-6 of the mean: nodes have collapsed; start from a path whose states differ, or use fewer nodes";
         Err(Error::Invalid { what: "length of a segment", got, want })
     }
 

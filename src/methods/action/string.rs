@@ -91,7 +91,8 @@ impl Model<'_> {
                 seen.push(point.index().to_string());
             }
         }
-        let want = "one of index 1: the states may have none between them, or several; give a saddle from critical_point";
+        let want =
+            "one of index 1: the states may have none between them, or several; give a saddle from critical_point";
         match failed {
             Some(error) if seen.is_empty() => Err(error),
             _ => Err(Error::Invalid { what: "the saddle", got: format!("of index {}", seen.join(" and ")), want }),

@@ -30,7 +30,11 @@ pub fn equal_action(
     let (mut at_a, mut at_b) = (first.difference(), second.difference());
     if at_a * at_b > 0.0 {
         let got = format!("{at_a:e} at {a} and {at_b:e} at {b}");
-        return Err(Error::Invalid { what: "S_up - S_down", got, want: "of both signs: widen the range of the parameter" });
+        return Err(Error::Invalid {
+            what: "S_up - S_down",
+            got,
+            want: "of both signs: widen the range of the parameter",
+        });
     }
     let slope = (at_b - at_a) / (b - a);
     let (mut last, mut tried, mut width) = (second, 2, (b - a).abs());
