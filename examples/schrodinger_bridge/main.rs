@@ -4,7 +4,9 @@
 //!           in closed form and between other densities by Sinkhorn's iteration; samples by the learned SDE.
 //! Run:      cargo run --release --example schrodinger_bridge
 //!           cargo run --release --example schrodinger_bridge -- --config assets/presets/schrodinger_bridge/transport.ron
-//! Prints:   cost .. +- .., least ..; along samples ..; KS distance of the end .., 1 % level ..
+//! Prints:   cost 1.013 +- 0.012, least 1.0121; along samples 0.990 +- 0.005; KS distance of the end 0.0086, 1 % level 0.0115
+//!           The first cost is that of the path, but for errors of the drift, which lower it; that along samples is the drift's
+//!           own, which ends near the target and may save by what it misses.
 //! Writes:   out/schrodinger_bridge: metrics.json, history.csv, cost.png, densities.png, trajectories.png
 //! Source:   arXiv:2303.08797, theorem 3.10; without noise arXiv:2209.15571, its optimised interpolants
 
