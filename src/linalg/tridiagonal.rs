@@ -110,7 +110,7 @@ impl<'g> Diagonals<'g> {
         let from_end = shape.len() - axis;
         let spread = |v: Var<'g>| {
             let own = v.shape();
-            let missing = shape.len().checked_sub(own.len()).unwrap_or_default();
+            let missing = shape.len().saturating_sub(own.len());
             let mut to = [vec![1; missing], own.to_vec()].concat();
             let at = to.len().checked_sub(from_end)?;
             to[at] = n;
