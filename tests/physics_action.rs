@@ -235,6 +235,29 @@ fn descents_go_down_and_strings_cost_no_less() {
 }
 
 #[test]
+fn sweeps_of_descent_and_ascent_end_at_the_same_action() {
+    let system = GinzburgLandau::sites(2);
+    let model = Model::new(&system, &[0.05, 0.1, 0.0]).unwrap();
+    let [low, _, saddle] = model.ends(&[-1.0; 2], &[1.0; 2]).unwrap();
+    let swept = |n: usize| {
+        let start = Path::straight(&low.state, &saddle.state, n).unwrap();
+        model.sweep(&start, 0.1, 500).unwrap()
+    };
+    let (coarse, fine, exact) = (swept(26), swept(51), 0.402646);
+    // Second order, and what linear interpolation cuts off at corners: from 51 to 101 nodes the ratio is 4.7.
+    let ratio = (coarse.action - exact) / (fine.action - exact);
+    assert!((3.0..7.0).contains(&ratio), "ratio {ratio}");
+    near("action", fine.action, exact, 2e-3 * exact);
+    assert!(fine.rate < 1e-6 && fine.h_residual < 0.5 * coarse.h_residual, "{} {}", fine.rate, fine.h_residual);
+    let start = Path::straight(&low.state, &saddle.state, 26).unwrap();
+    assert!(
+        matches!(model.sweep(&start, 100.0, 500), Err(Error::Invalid { .. })),
+        "a step too large for the reactions"
+    );
+    assert!(matches!(model.sweep(&start, 0.0, 1), Err(Error::Invalid { .. })));
+}
+
+#[test]
 fn equal_action_is_found_where_it_is_known() {
     // Well mixed: h = -kappa/3 - 2 kappa^3/27, where the cubic has its roots at equal distances.
     let (system, kappa) = (GinzburgLandau::sites(1), 0.26);

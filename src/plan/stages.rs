@@ -258,7 +258,7 @@ mod tests {
                 let (_, ids) = Stages::make(&g, &[y.id()], &Caps::portable(), Sums::Stages);
                 assert_eq!(longest(&g, &ids) <= INLINE_TERMS, thin, "{n} x {k} x {m}");
                 let count = |len: usize| (0..len).map(|i| ((i * 31) % 17) as f64 - 8.0).collect::<Vec<_>>();
-                let feeds = Feeds::new().tensor("a", &count(n * k)).tensor("b", &count(k * m));
+                let feeds = Feeds::new().tensor("a", count(n * k)).tensor("b", count(k * m));
                 let got = g.eval_f64(&[y, g.var(ids[0])], &feeds).unwrap();
                 assert_eq!(got[0].data, got[1].data);
             }

@@ -14,6 +14,7 @@
 //!
 //! Source: arXiv:2202.06936; geometric action: Heymann and Vanden-Eijnden, Commun. Pure Appl. Math. 61, 1052 (2008).
 
+mod ascent;
 mod batch;
 mod climb;
 mod critical;
@@ -30,6 +31,7 @@ mod system;
 mod systems;
 mod transition;
 
+pub use ascent::Swept;
 pub use batch::{Climber, Paths};
 pub use climb::{Climb, Passage};
 pub use critical::CriticalPoint;

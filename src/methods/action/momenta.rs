@@ -113,13 +113,13 @@ impl Model<'_> {
         let (mut x1, mut x2) = (off.collect::<Vec<_>>(), velocity.to_vec());
         self.solve_rows(local, &mut [&mut x1, &mut x2]);
         let (mut moved, mut size) = (0f64, 0f64);
-        for i in 0..lambda.len() {
+        for (i, lambda) in lambda.iter_mut().enumerate() {
             let own = i * d..(i + 1) * d;
             let (g, x1, x2) = (&local.slope[own.clone()], &x1[own.clone()], &x2[own.clone()]);
             // At a critical point g is 0 and so is everything that a step could change.
             let by = -(local.h[i] + dot(g, x1)) / dot(g, x2);
-            let by = if by.is_finite() { by.max(-0.9 * lambda[i]) } else { 0.0 };
-            lambda[i] += by;
+            let by = if by.is_finite() { by.max(-0.9 * *lambda) } else { 0.0 };
+            *lambda += by;
             for ((theta, x1), x2) in theta[own].iter_mut().zip(x1).zip(x2) {
                 // Momenta are exponents: a step of more than 2 is shortened.
                 let step = (x1 + by * x2).clamp(-2.0, 2.0);

@@ -174,11 +174,10 @@ fn solve_dense<'g>(columns: &[Var<'g>], r: Var<'g>) -> Var<'g> {
     let mut a: Vec<Vec<Var<'g>>> = (0..d).map(|i| columns.iter().map(|column| site(*column, i)).collect()).collect();
     let mut x: Vec<_> = (0..d).map(|i| site(r, i)).collect();
     for k in 0..d {
+        let pivot = a[k].clone();
         for i in k + 1..d {
-            let factor = a[i][k] / a[k][k];
-            for j in k + 1..d {
-                a[i][j] = a[i][j] - factor * a[k][j];
-            }
+            let factor = a[i][k] / pivot[k];
+            a[i].iter_mut().zip(&pivot).skip(k + 1).for_each(|(own, above)| *own = *own - factor * *above);
             x[i] = x[i] - factor * x[k];
         }
     }
@@ -291,7 +290,8 @@ mod tests {
     /// Steps of the graph, interpreted in f64, and steps of the descent on the host, from the same path.
     fn agree(system: &dyn System, points: &[Vec<f64>], ends: (f64, f64)) {
         let d = system.sites();
-        let wave = |s: f64, x: usize| 0.2 * (std::f64::consts::PI * s).sin() * if x % 2 == 0 { 1.0 } else { -0.7 };
+        let wave =
+            |s: f64, x: usize| 0.2 * (std::f64::consts::PI * s).sin() * if x.is_multiple_of(2) { 1.0 } else { -0.7 };
         let path = Path::along(&vec![ends.0; d], &vec![ends.1; d], 12, wave).unwrap().respaced(12).unwrap();
         let jobs: Vec<_> = points.iter().map(|p| (Model::new(system, p).unwrap(), path.clone())).collect();
         // The descent spreads nodes before its first step.

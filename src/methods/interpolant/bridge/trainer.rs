@@ -2,7 +2,8 @@
 
 use super::super::likelihood::mean;
 use super::super::losses::Pairing;
-use super::super::trainer::{FitConfig, State};
+use super::super::fit::FitConfig;
+use super::super::trainer::State;
 use super::problem::{Bridge, DRIFT, PATH};
 use crate::autodiff::grads;
 use crate::dynamics::Estimate;
