@@ -1,8 +1,8 @@
 //! The game as one replayed graph: the drift descends, the path ascends.
 
+use super::super::fit::FitConfig;
 use super::super::likelihood::mean;
 use super::super::losses::Pairing;
-use super::super::fit::FitConfig;
 use super::super::trainer::State;
 use super::problem::{Bridge, DRIFT, PATH};
 use crate::autodiff::grads;
