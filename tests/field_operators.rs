@@ -122,7 +122,7 @@ fn waves_obey_the_discrete_dispersion_relation() {
         for (i, scheme) in [Scheme::Upwind, Scheme::UpwindTwo, Scheme::Central(Order::Four)].into_iter().enumerate() {
             let order = if i == 0 { Order::Two } else { Order::Four };
             let velocity = [0.9, -1.7, 0.4][..grid.dimensions()].to_vec();
-            let linear = Linear { diffusion: 0.3, stiffness: 0.02, velocity, order, scheme };
+            let linear = Linear { diffusion: 0.3, stiffness: 0.02, velocity, order, scheme, ..Linear::default() };
             let turns = [2.0, 1.0, 3.0];
             let theta: Vec<f64> =
                 grid.axes().iter().zip(turns).map(|(a, m)| std::f64::consts::TAU * m / a.cells as f64).collect();
