@@ -241,7 +241,7 @@ fn weights_of_a_stencil_are_learnt_by_their_gradient() {
     let (x, w, field) = (g.input("u", [6]), g.input("w", []), g.input("field", [6]));
     let sum = grid.apply(&Stencil::new().tap([1], w).tap([-1], field).tap([0], -2.0), x).unwrap();
     let found = grads(sum.sum_all(), &[w, field, x]).unwrap();
-    let feeds = Feeds::new().tensor("u", &u).tensor("w", 0.3).tensor("field", &rough(6, 6));
+    let feeds = Feeds::new().tensor("u", &u).tensor("w", 0.3).tensor("field", rough(6, 6));
     let got = g.eval_f64(&found, &feeds).unwrap();
     let ahead: f64 = u[1..].iter().sum::<f64>() + 1.0 - u[5];
     assert!((got[0].data[0] - ahead).abs() < 20.0 * EPS);
