@@ -204,13 +204,15 @@ fn diffusion_and_upwind_flow_keep_the_bounds_of_the_field() {
     assert!(inside(&far), "implicit diffusion at any step");
 }
 
+type Step<'a> = dyn for<'g> Fn(Var<'g>) -> Result<Var<'g>> + 'a;
+
 #[test]
 fn steps_without_walls_that_give_or_take_conserve_the_field() {
     let grid = Grid::new([Axis::periodic(6, 1.0), between(7, 2.0, REFLECTING)]).unwrap();
     let u = rough(grid.n_cells(), 5);
     let total = |u: &[f64]| u.iter().sum::<f64>();
     let linear = Linear::diffusion(0.3);
-    let steps: [&dyn for<'g> Fn(Var<'g>) -> Result<Var<'g>>; 3] = [
+    let steps: [&Step; 3] = [
         &|u| grid.crank_nicolson(u, 0.3, 0.4),
         &|u| grid.implicit_explicit(u, &linear, Implicit::Lines, 0.4, |u| Ok(u.zeros_like())),
         &|u| grid.explicit_step(u, &linear, Method::Rk4, 0.001, |u| Ok(u.zeros_like())),

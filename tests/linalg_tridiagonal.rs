@@ -121,7 +121,7 @@ fn the_solution_on_a_ring_satisfies_its_equations() {
         let x = cyclic_tridiagonal(lower, diag, upper, right).unwrap();
         let cut = tridiagonal(lower, diag, upper, right).unwrap();
         let sums = RowSums { lower, sum: lower + diag + upper, upper }.solve_cyclic(right, 0).unwrap();
-        let feeds = Feeds::new().tensor("l", &l).tensor("d", &d).tensor("u", &u).tensor("r", &apply(&want));
+        let feeds = Feeds::new().tensor("l", &l).tensor("d", &d).tensor("u", &u).tensor("r", apply(&want));
         let got = g.eval_f64(&[x, cut, sums], &feeds).unwrap();
         let worst = |got: &[f64]| got.iter().zip(&want).fold(0f64, |worst, (g, w)| worst.max((g - w).abs()));
         assert!(worst(&got[0].data) < BOUND / EPS * f64::EPSILON, "{n}: {}", worst(&got[0].data));
