@@ -195,10 +195,11 @@ fn folder_of(name: &str) -> PathBuf {
 fn a_point_and_sets_by_name_are_ends_too() {
     let out = folder("point");
     let affine = PLAIN[1];
-    let point = ["start=point([0.5])", "path=(family: fixed(point_mass(a: 0.5)))", affine];
-    start("quick", &out, &[&SMALL[..], &point].concat(), &[]).expect("a run");
+    start("point", &out, &["samples=4000", "sde.steps=400", "fit.steps=1000"], &[]).expect("a run");
     let found = metrics(&out);
-    assert!(found.get("cost_exact").is_none() && get(&found, "ks").is_finite());
+    assert!(found.get("cost_exact").is_none(), "nothing is optimised");
+    // The learned drift and 400 steps leave less than another 1 % level of 4000 samples.
+    assert!(get(&found, "ks") < 2.0 * get(&found, "ks_1_percent"), "{}", get(&found, "ks"));
     let sets = ["start=ring(radius: 3.0, width: 0.2)", "target=moons(width: 0.2)", "path.family=linear", affine];
     start("mixture_2d", &out, &[&SMALL[..], &sets].concat(), &[]).expect("a run");
     let found = metrics(&out);
