@@ -61,8 +61,7 @@ impl<'a> Paths<'a> {
         let sizes = sizes(system, points, nodes);
         let graph = Graph::new();
         let Step { states } = step(&graph, system, sizes)?;
-        // A product with the waves inside a kernel of rows would hold the whole step before it as straight-line code: a minute of
-        // compilation at 32 sites on a software adapter.
+        // Products with the waves get kernels of their own: inside rows every sum of them would be written out.
         let options = CompileOptions { products: Products::Tiled, ..CompileOptions::labelled("paths of least action") };
         let plan = Plan::compile(gpu, &states, &options)?;
         Ok(Paths { system, plan, sizes })
