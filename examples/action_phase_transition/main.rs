@@ -23,13 +23,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let about = "Compare two states of a driven system by the action of the paths between them";
-    match run(&Args::from_env("action_phase_transition", about)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
+    Args::main("action_phase_transition", about, run)
 }
 
 /// The whole example: everything it finds is in the folder that `args` name.

@@ -36,13 +36,7 @@ pub struct Problem {
 }
 
 fn main() -> ExitCode {
-    match run(&Args::from_env("allen_cahn", "Two phases and what moves the boundary between them")) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
+    Args::main("allen_cahn", "Two phases and what moves the boundary between them", run)
 }
 
 /// The whole example: everything it finds is in the folder that `args` name.

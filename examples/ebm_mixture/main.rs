@@ -33,13 +33,7 @@ pub struct Problem {
 }
 
 fn main() -> ExitCode {
-    match run(&Args::from_env("ebm_mixture", "Learn the relative mass of two far-apart wells")) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
+    Args::main("ebm_mixture", "Learn the relative mass of two far-apart wells", run)
 }
 
 /// The whole example: everything it finds is in the folder that `args` name.

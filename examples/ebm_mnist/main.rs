@@ -36,13 +36,7 @@ use target::Target;
 const ABOUT: &str = "An energy-based model of real digits, trained by weighted Langevin walkers";
 
 fn main() -> ExitCode {
-    match run(&Args::from_env("ebm_mnist", ABOUT)) {
-        Ok(_) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("ebm_mnist: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    Args::main("ebm_mnist", ABOUT, run)
 }
 
 /// The whole example: everything it finds is in the folder that `args` name. `None` if it was interrupted.

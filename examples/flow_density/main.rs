@@ -24,13 +24,7 @@ use rows::Rows;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    match run(&Args::from_env("flow_density", "Learn a density from rows as a flow with exact likelihoods")) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
+    Args::main("flow_density", "Learn a density from rows as a flow with exact likelihoods", run)
 }
 
 /// The whole example: everything it finds is in the folder that `args` name.

@@ -21,13 +21,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 fn main() -> ExitCode {
-    match run(&Args::from_env("heat_2d", "Let heat flow in the plane")) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
+    Args::main("heat_2d", "Let heat flow in the plane", run)
 }
 
 /// The whole example: everything it finds is in the folder that `args` name.

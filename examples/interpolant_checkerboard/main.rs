@@ -28,16 +28,7 @@ use problem::Problem;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    match run(&Args::from_env(
-        "interpolant_checkerboard",
-        "Carry one density into another by a learned or known velocity",
-    )) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
+    Args::main("interpolant_checkerboard", "Carry one density into another by a learned or known velocity", run)
 }
 
 /// The whole example: everything it finds is in the folder that `args` name.

@@ -26,14 +26,7 @@ use problem::Problem;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    match run(&Args::from_env("schrodinger_bridge", "Carry one density into another by the diffusion of least effort"))
-    {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
+    Args::main("schrodinger_bridge", "Carry one density into another by the diffusion of least effort", run)
 }
 
 /// The whole example: everything it finds is in the folder that `args` name.

@@ -1,6 +1,7 @@
 //! The command line that all examples share.
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::{CommandFactory, FromArgMatches, Parser};
@@ -51,6 +52,23 @@ pub struct Args {
 }
 
 impl Args {
+    /// What an example's `main` does: runs it with the command line of this process, and says what went wrong.
+    ///
+    /// `name` and `about` as in [`from_env`](Self::from_env), which may end the process itself.
+    pub fn main<T>(
+        name: &'static str,
+        about: &'static str,
+        run: impl FnOnce(&Args) -> crate::error::Result<T>,
+    ) -> ExitCode {
+        match run(&Self::from_env(name, about)) {
+            Ok(_) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("{name}: {error}");
+                ExitCode::FAILURE
+            }
+        }
+    }
+
     /// The command line of this process. Ends the process for `--help` and for a flag that does not exist.
     ///
     /// `name` is the example's name, the folder of its presets; `about` is its line in `--help`.
