@@ -61,8 +61,8 @@ impl Emitter<'_> {
                 let start = neutral(node.dtype, max);
                 let at = flat.plus(&self.base(base));
                 if !max && count <= FEW_PARTS {
-                    return self
-                        .total(count, DType::F32, |e, c| e.load(binding, &at.plus(&c.times(stride)), DType::F32));
+                    let part = |e: &mut Self, c: Affine| e.load(binding, &at.plus(&c.times(stride)), node.dtype);
+                    return self.total(count, node.dtype, part);
                 }
                 self.fold_loop(
                     count,
