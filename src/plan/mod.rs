@@ -16,6 +16,7 @@
 //! tensor bound to the input. When a whole plan is one kernel whose rows do not mix, the kernel itself loops over the
 //! steps, with the state in registers; `spread`: rows that are too wide for one invocation's are a subgroup's.
 
+mod bindings;
 mod choices;
 mod classify;
 mod compile;

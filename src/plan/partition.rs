@@ -100,7 +100,10 @@ impl Partitioner<'_> {
         let mut cut = self.must_cut();
         loop {
             let groups = self.schedule(&cut);
-            let more = self.computed_twice(&groups, &cut);
+            let mut more = self.computed_twice(&groups, &cut);
+            if more.is_empty() {
+                more = self.too_many_tensors(&groups, &cut);
+            }
             if more.is_empty() {
                 return Partition { groups, cut };
             }

@@ -294,7 +294,7 @@ impl<'a> Lowering<'a> {
     fn dispatch(&self, frame: &Frame, source: KernelSource, grid: [u32; 3], about: About) -> Result<Dispatch> {
         let (needed, limit) = (frame.storage_bindings() as u64, u64::from(self.caps.storage_bindings()));
         if needed > limit {
-            let what = format!("kernel `{}` storage bindings", source.name);
+            let what = format!("kernel `{}` storage bindings, for {}", source.name, about.what);
             let hint = "put several inputs into one tensor and slice it in the graph".into();
             return Err(Error::LimitExceeded { what, needed, limit, hint });
         }
