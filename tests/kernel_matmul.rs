@@ -133,9 +133,9 @@ fn variants(caps: &Caps) -> Vec<Variant> {
     let mut all = vec![
         Variant::Register { lanes: 8, rows: 4, cols: 8 },
         Variant::Register { lanes: 64, rows: 8, cols: 4 },
-        Variant::Shared(SharedTile { threads: [4, 4], sums: [4, 4], depth: 16, slices: 1 }),
         Variant::Shared(SharedTile { threads: [4, 2], sums: [4, 8], depth: 16, slices: 2 }),
     ];
+    all.extend(SharedTile::all(caps).into_iter().map(Variant::Shared));
     all.extend(
         lanes
             .iter()
