@@ -133,9 +133,9 @@ fn zeros_need_no_submission_of_ours() -> Result<()> {
 
 #[test]
 fn limits_and_features_are_the_devices_and_not_the_adapters() -> Result<()> {
-    let asked = wgpu::Limits { max_compute_invocations_per_workgroup: 512, ..Default::default() };
+    let asked = wgpu::Limits { max_texture_dimension_1d: 1024, ..Default::default() };
     let gpu = embed(&host(asked))?;
-    assert_eq!(gpu.caps().limits.max_compute_invocations_per_workgroup, 512);
+    assert_eq!(gpu.caps().limits.max_texture_dimension_1d, 1024);
     assert_eq!(gpu.caps().limits.max_compute_workgroup_storage_size, 16_384);
     assert_eq!((gpu.caps().tier, gpu.caps().features), (Tier::Portable, wgpu::Features::empty()));
     assert_eq!((gpu.caps().subgroups, gpu.caps().immediates, gpu.caps().storage_bindings()), (None, false, 7));
