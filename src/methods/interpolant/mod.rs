@@ -46,6 +46,7 @@ pub mod schedule;
 mod series;
 mod source;
 mod stacked;
+mod state;
 mod trainer;
 mod triangle;
 
@@ -68,4 +69,5 @@ pub use sampler::{Sampler, Samples};
 pub use sampling::{Sampling, Solver, Spread};
 pub use schedule::{Coefficients, Ends, Fourier, Gamma, Schedule};
 pub use source::Source;
-pub use trainer::{FieldNet, FieldTrainer, State};
+pub use state::State;
+pub use trainer::{FieldNet, FieldTrainer};

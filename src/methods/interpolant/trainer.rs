@@ -5,6 +5,7 @@ use super::likelihood::mean;
 use super::losses::{Field, Pairing, loss};
 use super::pairs::{self, Pairs};
 use super::process::{Coupling, Interpolant};
+use super::state::{self, State};
 use crate::autodiff::grad;
 use crate::dynamics::Estimate;
 use crate::dynamics::anchor::Anchor;
@@ -72,17 +73,6 @@ impl FieldNet {
         }
         self.mlp.apply(theta, Var::concat(&[x, t.broadcast_to([n, 1])], 1).unwrap_or(x))
     }
-}
-
-/// One named array of what a run must remember; all of them together are a checkpoint.
-#[derive(Clone, Debug, PartialEq)]
-pub struct State {
-    /// Its name in the plan of a step.
-    pub name: String,
-    /// Its shape.
-    pub shape: Vec<usize>,
-    /// Its numbers, bit for bit.
-    pub values: Vec<f32>,
 }
 
 /// A field in training: the plan of a step, its states, and what they say.
@@ -272,17 +262,12 @@ impl FieldTrainer {
     /// As [`loss`](Self::loss): what is not finite is not to be remembered.
     pub fn state(&self) -> Result<Vec<State>> {
         self.check()?;
-        let read = |(name, shape): (String, Vec<usize>)| {
-            let values = self.session.read::<f32>(&name)?.wait()?;
-            Ok(State { name, shape, values })
-        };
-        self.state_shapes().into_iter().map(read).collect()
+        state::read(&self.session)
     }
 
     /// Names and shapes of what [`state`](Self::state) gives and [`restore`](Self::restore) wants.
     pub fn state_shapes(&self) -> Vec<(String, Vec<usize>)> {
-        let states = self.session.plan().tensors().iter().filter(|decl| decl.role == Role::State);
-        states.map(|decl| (decl.name.clone(), decl.shape.to_vec())).collect()
+        state::shapes(&self.session)
     }
 
     /// Go on from a [`state`](Self::state) of the same problem: the run repeats the uninterrupted one bit for bit.
@@ -290,15 +275,7 @@ impl FieldTrainer {
     /// # Errors
     /// [`Error::Shape`] if a state is missing or of another shape.
     pub fn restore(&mut self, step: u64, states: &[State]) -> Result<()> {
-        for (name, shape) in self.state_shapes() {
-            let Some(state) = states.iter().find(|s| s.name == name && s.shape == shape) else {
-                let got = states.iter().map(|s| format!("{} {:?}", s.name, s.shape)).collect::<Vec<_>>().join(", ");
-                let want = format!("{name} {shape:?}");
-                return Err(Error::Shape { op: "FieldTrainer::restore", got, want, at: None });
-            };
-            self.session.tensor(&name)?.write(&state.values)?;
-        }
-        self.session.set_step(step);
+        state::restore(&mut self.session, step, states, "FieldTrainer::restore")?;
         self.anchor.set(&self.session)
     }
 

@@ -3,7 +3,7 @@
 use super::super::fit::FitConfig;
 use super::super::likelihood::mean;
 use super::super::losses::Pairing;
-use super::super::trainer::State;
+use super::super::state::{self, State};
 use super::problem::{Bridge, DRIFT, PATH};
 use crate::autodiff::grads;
 use crate::dynamics::Estimate;
@@ -216,17 +216,12 @@ impl BridgeTrainer {
     /// As [`cost`](Self::cost): what is not finite is not to be remembered.
     pub fn state(&self) -> Result<Vec<State>> {
         self.check()?;
-        let read = |(name, shape): (String, Vec<usize>)| {
-            let values = self.session.read::<f32>(&name)?.wait()?;
-            Ok(State { name, shape, values })
-        };
-        self.state_shapes().into_iter().map(read).collect()
+        state::read(&self.session)
     }
 
     /// Names and shapes of what [`state`](Self::state) gives and [`restore`](Self::restore) wants.
     pub fn state_shapes(&self) -> Vec<(String, Vec<usize>)> {
-        let states = self.session.plan().tensors().iter().filter(|decl| decl.role == Role::State);
-        states.map(|decl| (decl.name.clone(), decl.shape.to_vec())).collect()
+        state::shapes(&self.session)
     }
 
     /// Go on from a [`state`](Self::state) of the same problem: the run repeats the uninterrupted one bit for bit.
@@ -234,15 +229,7 @@ impl BridgeTrainer {
     /// # Errors
     /// [`Error::Shape`] if a state is missing or of another shape.
     pub fn restore(&mut self, step: u64, states: &[State]) -> Result<()> {
-        for (name, shape) in self.state_shapes() {
-            let Some(state) = states.iter().find(|s| s.name == name && s.shape == shape) else {
-                let got = states.iter().map(|s| format!("{} {:?}", s.name, s.shape)).collect::<Vec<_>>().join(", ");
-                let want = format!("{name} {shape:?}");
-                return Err(Error::Shape { op: "BridgeTrainer::restore", got, want, at: None });
-            };
-            self.session.tensor(&name)?.write(&state.values)?;
-        }
-        self.session.set_step(step);
+        state::restore(&mut self.session, step, states, "BridgeTrainer::restore")?;
         self.anchor.set(&self.session)
     }
 
