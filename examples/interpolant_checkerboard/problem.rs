@@ -6,6 +6,7 @@ use ergodic::methods::interpolant::{
     Solver, Source, Spread,
 };
 use ergodic::nn::Activation;
+use ergodic::report::{Refuse, checked_by};
 use ergodic::{Error, Result};
 use serde::{Deserialize, Serialize};
 
@@ -121,20 +122,6 @@ pub fn label(epsilon: &Epsilon) -> String {
     }
 }
 
-/// What `refuse` is asked: the field, whether it makes sense, and what is wrong if not.
-pub type Refuse<'a> = &'a dyn Fn(&str, bool, &str) -> Result<()>;
-
-/// An error of the library about the value of `field`.
-fn at<T>(refuse: Refuse<'_>, field: &str, checked: Result<T>) -> Result<T> {
-    let why = match &checked {
-        Err(Error::Invalid { what, got, want }) => format!("{what} is {got}, but must be {want}"),
-        Err(Error::Shape { got, want, .. }) => format!("has {got}, but must have {want}"),
-        _ => return checked,
-    };
-    refuse(field, false, &why)?;
-    checked
-}
-
 impl Density {
     /// # Errors
     /// As [`GaussianMixture::new`].
@@ -162,20 +149,20 @@ impl Problem {
         for (field, n) in self.counts() {
             refuse(field, n >= 2, &format!("is {n}, but must be at least 2, for an error bar"))?;
         }
-        let end = at(refuse, "target", self.target.source())?;
+        let end = checked_by(refuse, "target", self.target.source())?;
         refuse("target", end.d() > 0, "has 0 dimensions, but must have at least 1")?;
-        at(refuse, "schedule", self.schedule.check())?;
+        checked_by(refuse, "schedule", self.schedule.check())?;
         refuse("target", !matches!(self.target, Density::Point(_)), "is a point, but must be a density")?;
         let (point, from_point) = (self.starts_in_a_point(), matches!(self.start, Some(Density::Point(_))));
         refuse("start", point == from_point, "must be a point for the schedule point_mass, and for no other")?;
         let known = !point || self.learned.is_none();
         refuse("learned", known, "is given, but fields from a point are followed here in closed form only")?;
         if let Some(start) = &self.start {
-            at(refuse, "start", start.source())?;
+            checked_by(refuse, "start", start.source())?;
             let smooth = *start != Density::Checkerboard;
             refuse("start", smooth, "is checkerboard, but must be a normal or a mixture: a likelihood divides by it")?;
         }
-        at(refuse, "start", self.interpolant())?;
+        checked_by(refuse, "start", self.interpolant())?;
         self.check_fields(refuse)?;
         self.check_solvers(refuse)?;
         let placed = |(t, x): &(f64, Vec<f64>)| (0.0..=1.0).contains(t) && x.len() == end.d();
@@ -190,11 +177,11 @@ impl Problem {
 
     fn check_fields(&self, refuse: Refuse<'_>) -> Result<()> {
         let Some(learned) = &self.learned else {
-            let exact = at(refuse, "target", self.exact())?;
+            let exact = checked_by(refuse, "target", self.exact())?;
             return refuse("learned", exact.is_some(), "is left out, but a checkerboard has no known fields");
         };
-        at(refuse, "learned.known", learned.known.check(&self.schedule))?;
-        at(refuse, "learned.hidden", self.net(learned))?;
+        checked_by(refuse, "learned.known", learned.known.check(&self.schedule))?;
+        checked_by(refuse, "learned.hidden", self.net(learned))?;
         match learned.fit.check() {
             Err(Error::Invalid { what, got, want }) => {
                 refuse(&format!("learned.fit.{what}"), false, &format!("is {got}, but must be {want}"))
@@ -210,11 +197,11 @@ impl Problem {
         let ode = matches!(self.solver, Solver::Fixed { .. } | Solver::Adaptive(_));
         refuse("solver", ode, "must be fixed or adaptive: it is the ODE's; noise has `sde`")?;
         refuse("sde.steps", self.sde.steps > 0, "is 0, but must be at least 1")?;
-        at(refuse, "divergence", self.divergence.check())?;
+        checked_by(refuse, "divergence", self.divergence.check())?;
         let known = self.known();
         for (field, epsilon) in self.noises() {
             let span = known.span_for(&self.schedule, epsilon);
-            at(refuse, field, epsilon.check(&self.schedule, &known, span))?;
+            checked_by(refuse, field, epsilon.check(&self.schedule, &known, span))?;
             let own = matches!((self.schedule, *epsilon), (Schedule::PointMass { a }, Epsilon::Constant { value }) if a == value);
             refuse(
                 field,

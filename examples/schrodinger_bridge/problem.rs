@@ -5,6 +5,7 @@ use ergodic::methods::interpolant::{
     Bridge, BridgeFit, DriftSpec, Family, LearnedPath, MixtureSpec, Pairing, PathSpec, Schedule, Source,
 };
 use ergodic::random::RngKey;
+use ergodic::report::{Refuse, checked_by};
 use ergodic::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::f64::consts::TAU;
@@ -87,20 +88,6 @@ fn some() -> usize {
 /// Points that stand for a ring or moons.
 const ROWS: usize = 20_000;
 
-/// What `refuse` is asked: the field, whether it makes sense, and what is wrong if not.
-pub type Refuse<'a> = &'a dyn Fn(&str, bool, &str) -> Result<()>;
-
-/// An error of the library about the value of `field`.
-fn at<T>(refuse: Refuse<'_>, field: &str, checked: Result<T>) -> Result<T> {
-    let why = match &checked {
-        Err(Error::Invalid { what, got, want }) => format!("{what} is {got}, but must be {want}"),
-        Err(Error::Shape { got, want, .. }) => format!("has {got}, but must have {want}"),
-        _ => return checked,
-    };
-    refuse(field, false, &why)?;
-    checked
-}
-
 impl Density {
     /// # Errors
     /// [`Error::Invalid`] for a mixture, radius or width that means nothing.
@@ -158,13 +145,14 @@ impl Problem {
         for (field, n) in self.counts() {
             refuse(field, n >= 2, &format!("is {n}, but must be at least 2, for an error bar"))?;
         }
-        let ends = [at(refuse, "start", self.start.source())?, at(refuse, "target", self.target.source())?];
+        let ends =
+            [checked_by(refuse, "start", self.start.source())?, checked_by(refuse, "target", self.target.source())?];
         let [from, to] = [ends[0].d(), ends[1].d()];
         refuse("start", from > 0, "has 0 dimensions, but must have at least 1")?;
         refuse("target", from == to, &format!("has {to} dimensions, but must have {from}, as many as the start"))?;
         let good = self.epsilon.is_finite() && self.epsilon >= 0.0;
         refuse("epsilon", good, &format!("is {}, but must be finite and not negative", self.epsilon))?;
-        let path = at(refuse, "path", LearnedPath::new(&self.path, to))?;
+        let path = checked_by(refuse, "path", LearnedPath::new(&self.path, to))?;
         let silent = self.epsilon > 0.0 && !path.has_noise();
         let why = format!("is {} on a path without noise, but must be 0 there: it is divided by gamma", self.epsilon);
         refuse("epsilon", !silent, &why)?;
@@ -175,7 +163,7 @@ impl Problem {
             let why = format!("is {} on a path from a point with a = {a}, but must be that a", self.epsilon);
             refuse("epsilon", self.epsilon == a, &why)?;
         }
-        let bridge = at(refuse, "drift", Bridge::new(ends, self.epsilon, &self.path, &self.drift))?;
+        let bridge = checked_by(refuse, "drift", Bridge::new(ends, self.epsilon, &self.path, &self.drift))?;
         refuse(
             "drift",
             bridge.is_learned() != [false, false],

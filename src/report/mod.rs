@@ -22,6 +22,6 @@ pub use checkpoint::{Checkpoint, Element};
 pub use history::History;
 pub use metrics::Metrics;
 pub use plot::{Plot, Tiles, image_grid, write_figure};
-pub use preset::Preset;
+pub use preset::{Preset, Refuse, checked_by};
 pub use progress::Progress;
 pub use run::Run;

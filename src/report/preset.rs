@@ -112,13 +112,7 @@ impl<T> Preset<T> {
     /// # Errors
     /// [`Error::Config`], or what `found` was.
     pub fn checked<X>(&self, field: &str, found: Result<X>) -> Result<X> {
-        let why = match &found {
-            Err(Error::Invalid { what, got, want }) => format!("{what} is {got}, but must be {want}"),
-            Err(Error::Shape { got, want, .. }) => format!("has {got}, but must have {want}"),
-            _ => return found,
-        };
-        self.check(field, false, why)?;
-        found
+        checked_by(&|field, ok, why| self.check(field, ok, why), field, found)
     }
 
     /// The same where [`Error::Invalid`] names a field inside of `field`, as the checks of configurations do.
@@ -136,6 +130,24 @@ impl<T> Preset<T> {
     pub fn file(&self) -> &Path {
         &self.source.file
     }
+}
+
+/// What a problem asks while it checks itself: the field, whether it makes sense, and what is wrong if not; mostly
+/// [`Preset::check`].
+pub type Refuse<'a> = &'a dyn Fn(&str, bool, &str) -> Result<()>;
+
+/// [`Preset::checked`] for a problem that knows its preset only by what refuses a field.
+///
+/// # Errors
+/// What `refuse` gives for [`Error::Invalid`] and [`Error::Shape`], or what `found` was.
+pub fn checked_by<X>(refuse: Refuse<'_>, field: &str, found: Result<X>) -> Result<X> {
+    let why = match &found {
+        Err(Error::Invalid { what, got, want }) => format!("{what} is {got}, but must be {want}"),
+        Err(Error::Shape { got, want, .. }) => format!("has {got}, but must have {want}"),
+        _ => return found,
+    };
+    refuse(field, false, &why)?;
+    found
 }
 
 fn options() -> ron::Options {
