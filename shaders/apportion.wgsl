@@ -25,12 +25,9 @@ const QUADS: u32 = (N + 3u) / 4u;
 const HIGH: u32 = 2u + CHUNKS;
 const LOW: u32 = HIGH + QUADS;
 
+#import lib/fixed_point
 #splice io
 
-fn add(a: vec2<u32>, b: vec2<u32>) -> vec2<u32> {
-    let low = a.x + b.x;
-    return vec2<u32>(low, a.y + b.y + select(0u, 1u, low < b.x));
-}
 // a >> by, for any number of bits.
 fn right(a: vec2<u32>, by: u32) -> vec2<u32> {
     let t = by & 31u;
@@ -97,16 +94,6 @@ fn quota(bits: u32, ratio: vec4<u32>) -> vec2<u32> {
     let from_below = low + slack;
     let whole = high + select(0u, 1u, from_below < slack);
     return vec2<u32>(select(low, 0u, whole > 0u && from_below <= 2u * slack), whole);
-}
-#endif
-
-// u in units of 2^-32, within the range for which every place is taken.
-#if STAGE == 4
-fn fixed(u: f32, range: vec4<u32>) -> u32 {
-    let high = u * 65536.0;
-    let whole = floor(high);
-    let bits = (u32(clamp(whole, 0.0, 65535.0)) << 16u) | u32(clamp((high - whole) * 65536.0, 0.0, 65535.0));
-    return clamp(bits, range.x, range.y);
 }
 #endif
 

@@ -17,19 +17,9 @@ const BLOCKS: u32 = (N + BLOCK - 1u) / BLOCK;
 const HIGH: u32 = 2u + CHUNKS;
 const LOW: u32 = HIGH + QUADS;
 
+#import lib/fixed_point
 #splice io
 
-fn add(a: vec2<u32>, b: vec2<u32>) -> vec2<u32> {
-    let low = a.x + b.x;
-    return vec2<u32>(low, a.y + b.y + select(0u, 1u, low < b.x));
-}
-// u in units of 2^-32, within the range for which every place is taken.
-fn fixed(u: f32, range: vec4<u32>) -> u32 {
-    let high = u * 65536.0;
-    let whole = floor(high);
-    let bits = (u32(clamp(whole, 0.0, 65535.0)) << 16u) | u32(clamp((high - whole) * 65536.0, 0.0, 65535.0));
-    return clamp(bits, range.x, range.y);
-}
 
 // Running sums of quotas behind each of four weights.
 struct Quad { low: vec4<u32>, high: vec4<u32> }

@@ -17,6 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Shaders that `#import` finds, by name. A file of `shaders/lib/` is listed here.
 const LIBRARY: &[(&str, &str)] = &[
+    ("lib/fixed_point", include_str!("../../shaders/lib/fixed_point.wgsl")),
     ("lib/index", include_str!("../../shaders/lib/index.wgsl")),
     ("lib/math", include_str!("../../shaders/lib/math.wgsl")),
     ("lib/philox", include_str!("../../shaders/lib/philox.wgsl")),
