@@ -3,7 +3,7 @@ mod common;
 mod interpolant_support;
 
 use ergodic::Error;
-use ergodic::dynamics::ode::{Grid, Method, Rates, Tolerance};
+use ergodic::dynamics::ode::{Grid, Method, Norm, Rates, Tolerance};
 use ergodic::dynamics::sde::{self, Diffusion};
 use ergodic::gpu::{Gpu, Tensor};
 use ergodic::graph::{DType, Graph};
@@ -30,7 +30,8 @@ fn constant(value: f64) -> Epsilon {
 }
 
 const DIFFUSION: Solver = Solver::Diffusion { method: sde::Method::Trapezoid, steps: 400 };
-const ODE: Solver = Solver::Adaptive(Tolerance { rtol: 1e-5, atol: 1e-5, max_steps: 10_000, first_step: None });
+const ODE: Solver =
+    Solver::Adaptive(Tolerance { rtol: 1e-5, atol: 1e-5, max_steps: 10_000, first_step: None, norm: Norm::Mean });
 
 #[test]
 fn every_sampler_arrives_at_its_density() {

@@ -3,7 +3,7 @@ mod common;
 
 use ergodic::autodiff::Trace;
 use ergodic::dynamics::ode::{
-    Adaptive, FixedStep, Grid, Method, Rates, Tolerance, draw_signs, with_log_density, with_log_density_along,
+    Adaptive, FixedStep, Grid, Method, Norm, Rates, Tolerance, draw_signs, with_log_density, with_log_density_along,
 };
 use ergodic::gpu::{Gpu, Tensor};
 use ergodic::graph::{Feeds, Graph, Var};
@@ -215,6 +215,36 @@ fn adaptive_steps_keep_the_error_near_the_tolerance_and_land_on_time() {
         // Two decades of tolerance are two decades of error, give or take one; and 10^(2/5) = 2.5 times the steps.
         assert!(errors[2] < 0.1 * errors[0], "{tier} {errors:?}");
         assert!(accepted[2] > accepted[0] && accepted[2] < 6 * accepted[0], "{tier} {accepted:?}");
+    }
+}
+
+/// `dx/dt = w cos(w t)`, `dw/dt = 0`.
+fn swinging<'g>(t: Var<'g>, x: Var<'g>) -> Result<Rates<'g>> {
+    let w = x.narrow(1, 1, 1);
+    let parts = [w * (w * t).cos(), w * 0.0];
+    Ok(Rates::of(Var::concat(&parts, 1).unwrap()))
+}
+
+#[test]
+fn the_largest_error_of_a_row_sets_the_steps_of_all() {
+    for (tier, gpu) in common::gpus() {
+        let solve = |rows: usize, norm: Norm| {
+            let g = Graph::new();
+            let tolerance = Tolerance { norm, first_step: Some(1e-3), ..Tolerance::new(1e-4, 1e-4) };
+            let solver = Adaptive::new(&gpu, g.input("x", [rows, 2]), tolerance, swinging).unwrap();
+            let start: Vec<f64> = (0..rows).flat_map(|i| [0.0, if i == 0 { 40.0 } else { 0.1 }]).collect();
+            let end = solver.solve(&tensor(&gpu, &start, 2), (0.0, 1.0)).unwrap();
+            let error = (read(end.points().unwrap())[0] - f64::sin(40.0)).abs();
+            (error, end.statistics())
+        };
+        let [alone, mean, max] =
+            [(1, Norm::Mean), (4096, Norm::Mean), (4096, Norm::Max)].map(|(n, norm)| solve(n, norm));
+        // The hard row alone takes the same steps, but for the rounding of an error that is close to 1.
+        assert!(max.1.accepted.abs_diff(alone.1.accepted) <= 1, "{tier} {max:?} {alone:?}");
+        // One step errs by sqrt(2) tol (1 + |x|) at most, |x| <= 1, and errors do not grow.
+        assert!(max.0 < 8f64.sqrt() * 1e-4 * f64::from(max.1.accepted), "{tier} {max:?}");
+        // Among n rows of two components an error of sqrt(2 n) tolerances passes.
+        assert!(mean.0 > 10.0 * max.0 && mean.1.accepted < max.1.accepted, "{tier} {mean:?} {max:?}");
     }
 }
 

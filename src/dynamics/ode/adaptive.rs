@@ -3,7 +3,8 @@
 //! One error norm for the whole batch decides, so all rows share their times:
 //!
 //! ```text
-//! e = rms over rows, components and integrals of  error / (atol + rtol max(|before|, |after|))
+//! e_row = rms over components and integrals of  error / (atol + rtol max(|before|, |after|))
+//! e = rms over rows of e_row, or with Norm::Max the largest
 //! accepted if e <= 1;   h <- h clamp(0.9 e^-0.17 e_before^0.04, 0.2, 10), no growth right after a rejection
 //! ```
 //!
@@ -45,11 +46,24 @@ pub struct Tolerance {
     pub max_steps: u32,
     /// Size of the first step; `None` guesses it from the field.
     pub first_step: Option<f64>,
+    /// Whose error it is.
+    pub norm: Norm,
+}
+
+/// Which rows of a batch an error tolerance holds for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Norm {
+    /// The root mean square: cheap for averages over the batch, but one hard row among a thousand may be off by 30 tolerances.
+    #[default]
+    Mean,
+    /// The largest: every row is as exact as if it were alone, and the hardest sets the steps of all.
+    Max,
 }
 
 impl Default for Tolerance {
     fn default() -> Self {
-        Tolerance { rtol: 1e-5, atol: 1e-6, max_steps: 10_000, first_step: None }
+        Tolerance { rtol: 1e-5, atol: 1e-6, max_steps: 10_000, first_step: None, norm: Norm::Mean }
     }
 }
 
@@ -338,17 +352,25 @@ fn attempt<'g>(
 /// The error of a step in units of what is tolerated; a large number where it is not one.
 fn norm<'g>(x: Var<'g>, to: &Step<'g>, error: &Step<'g>, tolerance: &Tolerance) -> Var<'g> {
     let floor = tolerance.atol.max(f64::from(f32::MIN_POSITIVE));
-    let square = |error: Var<'g>, size: Var<'g>| (error / (size * tolerance.rtol + floor)).square().sum_all();
+    // Of no rows there is no worst one.
+    let rows = x.shape()[0];
+    let each_row = tolerance.norm == Norm::Max && rows > 0;
+    let square = |error: Var<'g>, size: Var<'g>| {
+        let square = (error / (size * tolerance.rtol + floor)).square();
+        if each_row { square.reshape([rows, square.shape().numel() / rows]).sum(1) } else { square.sum_all() }
+    };
     let mut sum = square(error.x, x.abs().max(to.x.abs()));
     for (i, (&gain, &error)) in to.gains.iter().zip(&error.gains).enumerate() {
         let name = super::fixed::integral_name(i);
         let before = x.graph().input(&name, gain.shape());
         sum = sum + square(error, before.abs().max((before + gain).abs()));
     }
-    let count = x.shape().numel() + to.gains.len() * x.shape()[0];
-    let error = (sum * (1.0 / count.max(1) as f64)).sqrt();
+    let count = x.shape().numel() + to.gains.len() * rows;
     // False for NaN: a step into the undefined is refused and shortened.
-    error.lt(1e6).select(error, 1e6)
+    let defined = |square: Var<'g>| square.lt(1e12).select(square, 1e12);
+    let of = if each_row { rows } else { 1 } as f64 / count.max(1) as f64;
+    let square = defined(sum * of);
+    if each_row { square.max_over(0).sqrt() } else { square.sqrt() }
 }
 
 /// What the controller remembers next.

@@ -23,7 +23,7 @@ mod density;
 pub(super) mod fixed;
 mod tableau;
 
-pub use adaptive::{Adaptive, Arrived, Statistics, Tolerance};
+pub use adaptive::{Adaptive, Arrived, Norm, Statistics, Tolerance};
 pub use choice::{Solved, Solver, Solving};
 pub use density::{draw_signs, signs_divergence, with_log_density, with_log_density_along};
 pub use fixed::{FixedStep, Grid, Solution};
