@@ -229,3 +229,26 @@ fn the_papers_preset_runs_with_a_small_network() {
     assert!(found.get("kl").is_some_and(f64::is_finite));
     assert_eq!(found.get("entropy_exact"), Some(32f64.ln()));
 }
+
+/// A real table, which may not be committed: the flow finds what no Gaussian has.
+#[test]
+fn pulsar_candidates_are_learned_better_than_by_a_gaussian() {
+    let table = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/tabular/htru2.csv.gz");
+    if !table.exists() {
+        return eprintln!("skipped: {} is absent", table.display());
+    }
+    let out = folder("pulsars");
+    let learn = [
+        "fit.steps=200",
+        "fit.learning_rate=(from: 4e-3, to: 0.0, over: 200, decay: Cosine)",
+        "solver=fixed(method: rk4, steps: 8)",
+        "held_out=1024",
+        "nll_every=200",
+    ];
+    let sets = [&TINY[..1], &TINY[5..6], &TINY[7..9], &learn].concat();
+    start("htru2", &out, &sets, &["--data", &table.display().to_string()]).expect("a run");
+    let metrics = metrics(&out);
+    let [nll, se, gaussian, gain, gain_se] =
+        ["nll", "nll_se", "nll_gaussian", "gain", "gain_se"].map(|name| metrics.get(name).expect(name));
+    assert!(gain > 4.0 * gain_se, "nll {nll} +- {se}, a Gaussian {gaussian}, gain {gain} +- {gain_se}");
+}

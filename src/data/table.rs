@@ -28,7 +28,7 @@ impl Table {
     }
 }
 
-/// Reads a table: a header line, then as many numbers in each line; an empty cell reads as NaN.
+/// Reads a table, packed with gzip or not: a header line, then as many numbers in each line; an empty cell reads as NaN.
 ///
 /// # Errors
 /// [`Error::Io`] when the file cannot be read; [`Error::Data`] with the byte at which the wrong line starts, naming line and
@@ -42,7 +42,7 @@ impl Table {
 /// ```
 pub fn read(path: impl AsRef<Path>) -> Result<Table> {
     let path = path.as_ref();
-    let bytes = file::read(path)?;
+    let bytes = file::read_unpacked(path)?;
     let wrong = |offset: u64, why: String| Error::Data { file: path.into(), offset, why };
     let mut reader = csv::ReaderBuilder::new().flexible(true).trim(csv::Trim::All).from_reader(bytes.as_slice());
     let unreadable = |error: csv::Error| wrong(error.position().map_or(0, csv::Position::byte), error.to_string());
