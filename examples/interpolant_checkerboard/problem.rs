@@ -2,8 +2,8 @@
 
 use ergodic::dynamics::sde;
 use ergodic::methods::interpolant::{
-    Ends, Epsilon, Field, FieldNet, FitConfig, GaussianMixture, Interpolant, Known, MixturePath, MixtureSpec, Schedule,
-    Solver, Source, Spread,
+    Coupling, Ends, Epsilon, Field, FieldNet, FitConfig, GaussianMixture, Interpolant, Known, MixturePath, MixtureSpec,
+    Schedule, Solver, Source, Spread,
 };
 use ergodic::nn::Activation;
 use ergodic::report::{Refuse, checked_by};
@@ -23,6 +23,9 @@ pub struct Problem {
     pub start: Option<Density>,
     /// The density at t = 1.
     pub target: Density,
+    /// Which draws of the two belong together: `independent`, or pairs of least distance in `minibatch(size: 64)`.
+    #[serde(default)]
+    pub coupling: Coupling,
     /// Networks to be trained; left out, fields are those known between mixtures (a normal is one).
     #[serde(default)]
     pub learned: Option<Learned>,
@@ -162,7 +165,12 @@ impl Problem {
             let smooth = *start != Density::Checkerboard;
             refuse("start", smooth, "is checkerboard, but must be a normal or a mixture: a likelihood divides by it")?;
         }
-        checked_by(refuse, "start", self.interpolant())?;
+        checked_by(
+            refuse,
+            if self.coupling == Coupling::Independent { "start" } else { "coupling" },
+            self.interpolant(),
+        )?;
+        self.check_coupling(refuse)?;
         self.check_fields(refuse)?;
         self.check_solvers(refuse)?;
         let placed = |(t, x): &(f64, Vec<f64>)| (0.0..=1.0).contains(t) && x.len() == end.d();
@@ -173,6 +181,20 @@ impl Problem {
     /// Whether there is no density at the start, and so no likelihood by the ODE.
     pub fn starts_in_a_point(&self) -> bool {
         matches!(self.schedule, Schedule::PointMass { .. })
+    }
+
+    fn check_coupling(&self, refuse: Refuse<'_>) -> Result<()> {
+        let paired = self.coupling == Coupling::Paired;
+        refuse("coupling", !paired, "is paired, which is for rows of data; densities are independent or minibatch")?;
+        let Coupling::Minibatch { size } = self.coupling else { return Ok(()) };
+        let batch = self.learned.as_ref().map(|learned| learned.fit.batch);
+        refuse(
+            "coupling",
+            batch.is_some(),
+            "is minibatch, but fields that are known in closed form are independent's",
+        )?;
+        let parts = batch.is_some_and(|batch| batch.is_multiple_of(size));
+        refuse("coupling", parts, "must be minibatch of a size that learned.fit.batch is a multiple of")
     }
 
     fn check_fields(&self, refuse: Refuse<'_>) -> Result<()> {
@@ -236,7 +258,12 @@ impl Problem {
     }
 
     pub fn interpolant(&self) -> Result<Interpolant> {
-        Interpolant::new(self.schedule, self.start.as_ref().map(Density::source).transpose()?, self.target.source()?)
+        let start = self.start.as_ref().map(Density::source).transpose()?;
+        let path = Interpolant::new(self.schedule, start, self.target.source()?)?;
+        match self.coupling {
+            Coupling::Minibatch { size } => path.with_minibatches(size),
+            _ => Ok(path),
+        }
     }
 
     /// A network for one field.

@@ -16,10 +16,11 @@ use serde::{Deserialize, Serialize};
 pub(super) const TABLES: [&str; 2] = ["start", "end"];
 
 /// Which draws of the two ends belong together. Every choice has the same densities at the ends, and another flow between.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Coupling {
     /// None: each is drawn for itself.
+    #[default]
     Independent,
     /// Rows of the same number, of two tables of data.
     Paired,
