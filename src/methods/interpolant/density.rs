@@ -1,7 +1,8 @@
 //! Log-likelihoods of a [`Model`] by its ODE, exactly or by Hutchinson's estimator.
 
 use super::model::Model;
-use super::sampler::{Sampler, averaged, log_densities};
+use super::rows::{in_parts, log_densities};
+use super::sampler::{Sampler, averaged};
 use super::sampling::{Sampling, Solver, Spread};
 use super::source::Source;
 use crate::error::{Error, Result};
@@ -61,29 +62,20 @@ impl Likelihood {
     /// # Errors
     /// As [`of`](Self::of); [`Error::Invalid`] for a time outside the model's.
     pub fn at(&self, t: f64, x: &[f32], key: RngKey) -> Result<LogLikelihoods> {
-        let (own, d) = (&self.sampler, self.base.d());
+        let own = &self.sampler;
         let (last, first) = own.times;
         if !(t > first && t <= last) {
             let got = format!("{t}, with {first} and {last} the model's own");
             return Err(Error::Invalid { what: "time", got, want: "after the first and not after the last" });
         }
-        if !x.len().is_multiple_of(d) {
-            let got = format!("{} values", x.len());
-            return Err(Error::Shape { op: "Likelihood", got, want: format!("rows of {d}"), at: None });
-        }
-        let (mut values, mut square, rows) = (vec![], 0.0, own.n.max(1));
-        for (k, part) in x.chunks(rows * d).enumerate() {
-            // The last part is filled up with copies of its first row.
-            let mut full = part.to_vec();
-            while full.len() < rows * d {
-                full.extend_from_within(..d);
-            }
-            let from = Tensor::from_slice(&own.gpu, "points", &[rows, d], &full)?;
-            let (logs, se) = self.part(&from, t, key.fold_in(k as u32))?;
-            let n = part.len() / d;
+        let (mut values, mut square, mut k) = (vec![], 0.0, 0);
+        in_parts(&own.gpu, x, (own.n.max(1), self.base.d()), |from, n| {
+            let (logs, se) = self.part(from, t, key.fold_in(k))?;
+            k += 1;
             square += se * se * n as f64;
             values.extend(logs.into_iter().take(n));
-        }
+            Ok(())
+        })?;
         Ok(LogLikelihoods { probe_se: (square / values.len().max(1) as f64).sqrt(), values })
     }
 
@@ -92,7 +84,7 @@ impl Likelihood {
         let steps = own.steps_of((t - first) / (last - first));
         let logs = |(to, gains): (Tensor, Vec<f64>)| {
             // What the log-density gains on the way back.
-            let base = log_densities(&self.base, &to)?;
+            let base = log_densities(&self.base, &to.read::<f32>()?.wait()?)?;
             Ok(base.into_iter().zip(gains).map(|(base, gain)| base - gain).collect())
         };
         let runs = own.carry(from, (t, first), steps, key)?;

@@ -6,6 +6,7 @@
 //!
 //! The divergence is the exact trace. Source: arXiv:2209.15571, section 2 (its flow and the change of variables along it).
 
+use super::rows::{in_parts, log_densities};
 use super::source::Source;
 use crate::autodiff::Trace;
 use crate::dynamics::ode::{Rates, Solver, Solving, with_log_density};
@@ -102,24 +103,14 @@ impl Flow {
     /// # Errors
     /// [`Error::Shape`] for values that are not rows of `d`; as [`Solving::solve`].
     pub fn carry(&self, x: &[f32], times: (f64, f64)) -> Result<Moved> {
-        let d = self.d;
-        if !x.len().is_multiple_of(d.max(1)) {
-            let (got, want) = (format!("{} values", x.len()), format!("rows of {d}"));
-            return Err(Error::Shape { op: "Flow::carry", got, want, at: None });
-        }
         let mut moved = Moved { x: Vec::with_capacity(x.len()), log_density_gain: vec![], evaluations: 0 };
-        for part in x.chunks(self.rows * d.max(1)) {
-            // The last part is filled up with copies of its first row.
-            let mut rows = part.to_vec();
-            while rows.len() < self.rows * d {
-                rows.extend_from_within(..d);
-            }
-            let start = Tensor::from_slice(&self.gpu, "points", &[self.rows, d], &rows)?;
-            let end = self.solving.solve(&start, times)?;
-            moved.x.extend(&end.points.read::<f32>()?.wait()?[..part.len()]);
-            moved.log_density_gain.extend(end.integral.iter().take(part.len() / d.max(1)));
+        in_parts(&self.gpu, x, (self.rows, self.d), |start, n| {
+            let end = self.solving.solve(start, times)?;
+            moved.x.extend(&end.points.read::<f32>()?.wait()?[..n * self.d]);
+            moved.log_density_gain.extend(end.integral.iter().take(n));
             moved.evaluations = moved.evaluations.max(end.evaluations);
-        }
+            Ok(())
+        })?;
         Ok(moved)
     }
 
@@ -133,12 +124,7 @@ impl Flow {
             return Err(Error::Invalid { what: "flow", got, want: "one made by Flow::with_density" });
         }
         let back = self.carry(x, (to, from))?;
-        let wide = |row: &[f32]| row.iter().map(|&v| f64::from(v)).collect::<Vec<_>>();
-        let base = back.x.chunks_exact(self.d).map(|row| base.log_density(&wide(row)));
-        let Some(base) = base.collect::<Option<Vec<_>>>() else {
-            let got = "rows of data".to_string();
-            return Err(Error::Invalid { what: "base of a likelihood", got, want: "a density: a normal or a mixture" });
-        };
+        let base = log_densities(base, &back.x)?;
         Ok(base.into_iter().zip(back.log_density_gain).map(|(base, gain)| base - gain).collect())
     }
 }

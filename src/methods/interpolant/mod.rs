@@ -40,6 +40,7 @@ mod pairs;
 mod path;
 mod process;
 mod real;
+mod rows;
 mod sampler;
 mod sampling;
 pub mod schedule;

@@ -1,10 +1,11 @@
 //! A [`Sampling`] that is compiled: points on their way.
 
+use super::rows::log_densities;
 use super::sampling::{SIGNS, Spread};
 use super::source::Source;
 use crate::dynamics::ode::{Adaptive, FixedStep, Grid, draw_signs};
 use crate::dynamics::sde::Diffusion;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::gpu::{Gpu, Tensor};
 use crate::random::RngKey;
 
@@ -16,6 +17,17 @@ pub(super) enum Way {
     Fixed(FixedStep, u32),
     Adaptive(Adaptive),
     Noisy(Diffusion, u32),
+}
+
+impl Way {
+    /// The same with another input bound.
+    pub(super) fn bind(&self, name: &str, tensor: &Tensor) -> Self {
+        match self {
+            Way::Fixed(solver, steps) => Way::Fixed(solver.clone().bind(name, tensor), *steps),
+            Way::Adaptive(solver) => Way::Adaptive(solver.clone().bind(name, tensor)),
+            Way::Noisy(solver, steps) => Way::Noisy(solver.clone().bind(name, tensor), *steps),
+        }
+    }
 }
 
 /// Points that have arrived.
@@ -82,7 +94,7 @@ impl Sampler {
         mut look: impl FnMut(f64, &Tensor, &[f64]) -> Result<()>,
     ) -> Result<Samples> {
         let mut logs = match self.spread {
-            Some(spread) => vec![log_densities(&self.start, start)?; spread.runs().1],
+            Some(spread) => vec![log_densities(&self.start, &start.read::<f32>()?.wait()?)?; spread.runs().1],
             None => vec![vec![]],
         };
         let (mut x, marks) = (start.clone(), self.marks(looks));
@@ -149,35 +161,26 @@ impl Sampler {
     fn leg(
         &self,
         x: &Tensor,
-        times: (f64, f64),
+        (from, to): (f64, f64),
         (steps, key): (u32, RngKey),
         signs: Option<&Tensor>,
     ) -> Result<(Tensor, Vec<f64>)> {
-        let (grid, integral) = (Grid::new(times.0, times.1, steps), self.spread.is_some());
-        let arrived = match &self.way {
+        let bound = signs.map(|signs| self.way.bind(SIGNS, signs));
+        let grid = Grid::new(from, to, steps);
+        let arrived = match bound.as_ref().unwrap_or(&self.way) {
             Way::Adaptive(solver) => {
-                let arrived = match signs {
-                    Some(signs) => solver.clone().bind(SIGNS, signs).solve(x, times)?,
-                    None => solver.solve(x, times)?,
-                };
-                let gains = if integral { arrived.integral(0)? } else { vec![] };
+                let arrived = solver.solve(x, (from, to))?;
+                let gains = if self.spread.is_some() { arrived.integral(0)? } else { vec![] };
                 return Ok((arrived.points()?.clone(), gains));
             }
-            Way::Fixed(solver, _) => match signs {
-                Some(signs) => solver.clone().bind(SIGNS, signs).solve(x, grid)?,
-                None => solver.solve(x, grid)?,
-            },
-            Way::Noisy(solver, _) => {
-                let bound = signs.map(|signs| solver.clone().bind(SIGNS, signs));
-                let arrived = bound.as_ref().unwrap_or(solver).solve(x, grid, key)?;
-                let mut gains = if integral { arrived.integral(0)? } else { vec![] };
-                // What the noisy path itself adds.
-                let work = if integral { arrived.integral(1)? } else { vec![] };
-                gains.iter_mut().zip(work).for_each(|(gain, work)| *gain += work);
-                return Ok((arrived.points()?.clone(), gains));
-            }
+            Way::Fixed(solver, _) => solver.solve(x, grid)?,
+            Way::Noisy(solver, _) => solver.solve(x, grid, key)?,
         };
-        let gains = if integral { arrived.integral(0)? } else { vec![] };
+        let mut gains = if self.spread.is_some() { arrived.integral(0)? } else { vec![] };
+        if let (Way::Noisy(..), Some(_)) = (&self.way, self.spread) {
+            // What the noisy path itself adds.
+            gains.iter_mut().zip(arrived.integral(1)?).for_each(|(gain, work)| *gain += work);
+        }
         Ok((arrived.points()?.clone(), gains))
     }
 }
@@ -192,15 +195,4 @@ pub(super) fn averaged(runs: &[Vec<f64>]) -> (Vec<f64>, f64) {
         }
         _ => (runs.first().cloned().unwrap_or_default(), 0.0),
     }
-}
-
-/// `log rho` of points on the device.
-pub(super) fn log_densities(source: &Source, points: &Tensor) -> Result<Vec<f64>> {
-    let x = points.read::<f32>()?.wait()?;
-    let own = |row: &[f32]| source.log_density(&row.iter().map(|&v| f64::from(v)).collect::<Vec<_>>());
-    let all: Option<Vec<_>> = x.chunks_exact(source.d().max(1)).map(own).collect();
-    all.ok_or_else(|| {
-        let got = "data, whose own is not known".to_string();
-        Error::Invalid { what: "density at the start", got, want: "a normal, a mixture or a checkerboard" }
-    })
 }

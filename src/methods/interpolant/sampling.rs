@@ -84,10 +84,11 @@ impl Spread {
     }
 
     /// The velocity with the rate of its log-density.
-    fn carried<'g>(self, b: Var<'g>, x: Var<'g>, signs: impl Fn() -> Var<'g>) -> Result<Rates<'g>> {
+    fn carried<'g>(self, b: Var<'g>, x: Var<'g>) -> Result<Rates<'g>> {
+        let (n, d) = (x.shape()[0], x.shape()[1]);
         match self {
             Spread::Exact => with_log_density(b, x, Trace::Exact),
-            Spread::Probes(_) => with_log_density_along(b, x, signs()),
+            Spread::Probes(_) => with_log_density_along(b, x, x.graph().input(SIGNS, [n, self.runs().0, d])),
         }
     }
 
@@ -286,46 +287,37 @@ impl Sampling {
     }
 
     fn way(&self, gpu: &Gpu, model: &Model, n: usize) -> Result<Way> {
-        let (g, d) = (Graph::new(), model.d());
-        let x = g.input("x", [n, d]);
+        let g = Graph::new();
+        let x = g.input("x", [n, model.d()]);
         let velocity = |t, x| {
             let b = model.at(t, x)?.b;
-            match self.spread {
-                None => Ok(Rates::of(b)),
-                Some(spread) => spread.carried(b, x, || g.input(SIGNS, [n, spread.runs().0, d])),
-            }
+            self.spread.map_or(Ok(Rates::of(b)), |spread| spread.carried(b, x))
         };
-        let tensors = model.tensors();
-        Ok(match self.solver {
-            Solver::Fixed { method, steps } => {
-                let solver = FixedStep::new(gpu, x, method, velocity)?;
-                Way::Fixed(tensors.iter().fold(solver, |s, (name, tensor)| s.bind(name, tensor)), steps)
-            }
-            Solver::Adaptive(tolerance) => {
-                let solver = Adaptive::new(gpu, x, tolerance, velocity)?;
-                Way::Adaptive(tensors.iter().fold(solver, |s, (name, tensor)| s.bind(name, tensor)))
-            }
-            Solver::Denoiser { steps } => Way::Fixed(denoiser(gpu, model, n)?, steps),
-            Solver::Diffusion { method, steps } => {
-                let drift = |t, x| {
-                    let (c, values) = (model.schedule().at(t), model.at(t, x)?);
-                    let noisy = self.epsilon.times_score(&c, &values).unwrap_or(values.b * 0.0);
-                    let drift = if self.backwards { values.b - noisy } else { values.b + noisy };
-                    let Some((spread, s)) = self.spread.zip(values.s) else { return Ok(Rates::of(drift)) };
-                    let carried = spread.carried(values.b, x, || g.input(SIGNS, [n, spread.runs().0, d]))?;
-                    // -div b, and the rest of the density's own rate.
-                    let own = carried.integrands[0] - (values.b * s).sum(1);
-                    Ok(Rates::of(drift).and(own))
-                };
-                let strength = |t| Ok(self.epsilon.at(&model.schedule().at(t)));
-                let score = |t, x| model.at(t, x).map(|values| values.s.unwrap_or(values.b * 0.0));
-                let solver = match self.spread {
-                    None => Diffusion::new(gpu, x, method, drift, strength)?,
-                    Some(_) => Diffusion::with_work(gpu, x, method, drift, strength, score)?,
-                };
-                Way::Noisy(tensors.iter().fold(solver, |s, (name, tensor)| s.bind(name, tensor)), steps)
-            }
-        })
+        let way = match self.solver {
+            Solver::Fixed { method, steps } => Way::Fixed(FixedStep::new(gpu, x, method, velocity)?, steps),
+            Solver::Adaptive(tolerance) => Way::Adaptive(Adaptive::new(gpu, x, tolerance, velocity)?),
+            Solver::Denoiser { steps } => return Ok(Way::Fixed(denoiser(gpu, model, n)?, steps)),
+            Solver::Diffusion { method, steps } => Way::Noisy(self.diffusion(gpu, model, x, method)?, steps),
+        };
+        Ok(model.tensors().iter().fold(way, |way, (name, tensor)| way.bind(name, tensor)))
+    }
+
+    fn diffusion<'g>(&self, gpu: &Gpu, model: &Model, x: Var<'g>, method: sde::Method) -> Result<Diffusion> {
+        let drift = |t, x| {
+            let (c, values) = (model.schedule().at(t), model.at(t, x)?);
+            let noisy = self.epsilon.times_score(&c, &values).unwrap_or(values.b * 0.0);
+            let drift = if self.backwards { values.b - noisy } else { values.b + noisy };
+            let Some((spread, s)) = self.spread.zip(values.s) else { return Ok(Rates::of(drift)) };
+            // -div b, and the rest of the density's own rate.
+            let own = spread.carried(values.b, x)?.integrands[0] - (values.b * s).sum(1);
+            Ok(Rates::of(drift).and(own))
+        };
+        let strength = |t| Ok(self.epsilon.at(&model.schedule().at(t)));
+        let score = |t, x| model.at(t, x).map(|values| values.s.unwrap_or(values.b * 0.0));
+        match self.spread {
+            None => Diffusion::new(gpu, x, method, drift, strength),
+            Some(_) => Diffusion::with_work(gpu, x, method, drift, strength, score),
+        }
     }
 }
 
