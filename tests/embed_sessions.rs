@@ -140,6 +140,63 @@ fn a_device_that_the_host_destroys_is_no_panic_of_ours() -> Result<()> {
 }
 
 #[test]
+fn a_loss_that_the_host_tells_of_is_a_typed_error_of_every_call_and_a_new_device_goes_on() -> Result<()> {
+    let host = host();
+    let gpu = embed(&host)?;
+    host.device.set_device_lost_callback(gpu.lost_callback());
+    let mut session = walkers(&gpu, 6)?;
+    let mut encoder = host.device.create_command_encoder(&Default::default());
+    session.encode(&mut encoder, 4)?;
+    let saved = submit_and_read(&host, encoder, session.tensor("x")?)?;
+    let mut encoder = host.device.create_command_encoder(&Default::default());
+    session.encode(&mut encoder, 1)?;
+    let on_its_way = session.tensor("x")?.read_in::<f32>(&mut encoder)?;
+    host.device.destroy();
+    let _ = host.device.poll(wgpu::PollType::Poll);
+    let mut late = host.device.create_command_encoder(&Default::default());
+    let x = session.tensor("x")?.clone();
+    let said = [
+        on_its_way.wait().map(drop),
+        session.encode(&mut late, 1),
+        x.read_in::<f32>(&mut late).map(drop),
+        x.write(&[0f32; 2 * N]),
+        Tensor::zeros(&gpu, "late", &[4], DType::F32).map(drop),
+        walkers(&gpu, 6).map(drop),
+        gpu.check(),
+    ];
+    for (call, outcome) in said.into_iter().enumerate() {
+        let error = outcome.expect_err("the device is gone");
+        assert!(matches!(error, ergodic::Error::DeviceLost { .. }), "call {call}: {error}");
+        assert!(error.to_string().contains("create a new Gpu"), "{error}");
+    }
+    // What was read back before goes on elsewhere, to the same walkers.
+    let other = self::host();
+    let mut again = walkers(&embed(&other)?, 6)?;
+    again.tensor("x")?.write(&saved)?;
+    again.set_step(4);
+    let mut encoder = other.device.create_command_encoder(&Default::default());
+    again.encode(&mut encoder, 3)?;
+    assert_eq!(submit_and_read(&other, encoder, again.tensor("x")?)?, expected(6, 7)?);
+    Ok(())
+}
+
+#[test]
+fn the_callback_for_losses_does_not_keep_the_device() -> Result<()> {
+    let host = host();
+    let gpu = embed(&host)?;
+    let (tell, token) = (gpu.lost_callback(), std::sync::Arc::new(()));
+    let kept = std::sync::Arc::downgrade(&token);
+    host.device.set_device_lost_callback(move |reason, message| {
+        let _ = &token;
+        tell(reason, message);
+    });
+    assert!(kept.upgrade().is_some());
+    drop((gpu, host));
+    assert!(kept.upgrade().is_none(), "the last handle takes the device and its callback along");
+    Ok(())
+}
+
+#[test]
 fn two_threads_have_a_session_each_on_one_device() {
     let gpu = common::gpu();
     let run = |seed| {

@@ -3,7 +3,7 @@
 use super::problem::{Problem, label};
 use ergodic::Result;
 use ergodic::gpu::Gpu;
-use ergodic::methods::interpolant::{Epsilon, Model, Sampling, Solver};
+use ergodic::methods::interpolant::{Epsilon, Model, Sampler, Sampling, Solver};
 use ergodic::random::RngKey;
 use std::time::Instant;
 
@@ -22,6 +22,8 @@ pub struct Samples {
 /// Pieces of time between two looks at the samples, and how many looks are kept whole.
 const PIECES: usize = 20;
 const FRAMES: usize = 4;
+/// Samples that are followed together.
+const MOST: usize = 8192;
 
 impl Samples {
     /// What its metrics' names end in: nothing for the first noise of a preset.
@@ -38,26 +40,32 @@ pub fn sample(gpu: &Gpu, model: &Model, problem: &Problem, key: RngKey) -> Resul
 
 fn follow(gpu: &Gpu, model: &Model, problem: &Problem, epsilon: Epsilon, key: RngKey) -> Result<Samples> {
     let (n, d) = (problem.samples, model.d());
-    let sampler = problem.sampling(epsilon).compile(gpu, model, n)?;
-    let start = model.path().start().draw(gpu, n, key.fold_in(1))?;
-    let first = start.read::<f32>()?.wait()?;
-    let few = |x: &[f32]| x[..problem.trajectories.min(n) * d].to_vec();
-    let from = sampler.times().0;
-    let (mut frames, mut tracks) = (vec![(from, first.clone())], vec![(from, few(&first))]);
-    let (mut looks, begun) = (0, Instant::now());
-    let end = sampler.follow(&start, PIECES, key.fold_in(2), |t, points, _| {
-        let points = points.read::<f32>()?.wait()?;
-        looks += 1;
-        tracks.push((t, few(&points)));
-        if looks % (PIECES / FRAMES) == 0 && looks < PIECES {
-            frames.push((t, points));
-        }
+    // The layers of a wide network over all samples at once may not fit into what a kernel can reach.
+    let parts = n.div_ceil(MOST).max(1);
+    let rows = n.div_ceil(parts);
+    let (sampler, begun) = (problem.sampling(epsilon).compile(gpu, model, rows)?, Instant::now());
+    let mut frames = one_part(gpu, model, (&sampler, rows), key)?;
+    for part in 1..parts {
+        let more = one_part(gpu, model, (&sampler, rows), key.fold_in(u32::MAX - part as u32))?;
+        frames.iter_mut().zip(more).for_each(|((_, x), (_, more))| x.extend(more));
+    }
+    let (seconds, last, few) = (begun.elapsed().as_secs_f64(), frames.len() - 1, problem.trajectories.min(n) * d);
+    let tracks = frames.iter().map(|(t, x)| (*t, x[..few].to_vec())).collect();
+    let kept = |k: usize| k == last || (k < PIECES && k.is_multiple_of(PIECES / FRAMES));
+    let frames = frames.into_iter().enumerate().filter(|(k, _)| kept(*k));
+    let frames = frames.map(|(_, (t, x))| (t, x[..n * d].to_vec())).collect();
+    Ok(Samples { epsilon, d, frames, tracks, seconds })
+}
+
+/// Times and points of one part of the samples, at the start and at every look.
+fn one_part(gpu: &Gpu, model: &Model, (sampler, rows): (&Sampler, usize), key: RngKey) -> Result<Vec<(f64, Vec<f32>)>> {
+    let start = model.path().start().draw(gpu, rows, key.fold_in(1))?;
+    let mut frames = vec![(sampler.times().0, start.read::<f32>()?.wait()?)];
+    let _end = sampler.follow(&start, PIECES, key.fold_in(2), |t, points, _| {
+        frames.push((t, points.read::<f32>()?.wait()?));
         Ok(())
     })?;
-    let seconds = begun.elapsed().as_secs_f64();
-    let last = tracks.last().map_or(1.0, |(t, _)| *t);
-    frames.push((last, end.points.read::<f32>()?.wait()?));
-    Ok(Samples { epsilon, d, frames, tracks, seconds })
+    Ok(frames)
 }
 
 impl Problem {

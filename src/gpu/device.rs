@@ -200,12 +200,37 @@ impl Gpu {
         self.check()
     }
 
-    /// What the device complained of since the last call. On a host's device there is nothing: the host hears it.
+    /// What the device complained of since the last call. On a host's device that is a loss which the host
+    /// [told](Self::lost_callback), and nothing else: the host hears it.
     ///
     /// # Errors
     /// [`Error::DeviceLost`], which stays; [`Error::OutOfMemory`] or [`Error::Refused`], each reported once.
     pub fn check(&self) -> Result<()> {
         self.0.health.check(self.memory().in_use)
+    }
+
+    /// What a host's device-lost callback does for the engine, or is: only the host hears of a loss. Once it was called, whatever
+    /// needs the device returns [`Error::DeviceLost`], readbacks on their way among them. It does not keep the device.
+    ///
+    /// ```
+    /// use ergodic::gpu::{Gpu, PollMode};
+    /// fn embed(info: wgpu::AdapterInfo, device: wgpu::Device, queue: wgpu::Queue) -> ergodic::Result<Gpu> {
+    ///     let gpu = Gpu::from_wgpu(info, device.clone(), queue, PollMode::Host)?;
+    ///     let tell = gpu.lost_callback();
+    ///     device.set_device_lost_callback(move |reason, message| {
+    ///         // ... what the host does of its own ...
+    ///         tell(reason, message);
+    ///     });
+    ///     Ok(gpu)
+    /// }
+    /// ```
+    pub fn lost_callback(&self) -> impl Fn(wgpu::DeviceLostReason, String) + Send + 'static {
+        let health = self.0.health.clone();
+        move |reason, message| health.lose(format!("{reason:?}: {message}"))
+    }
+
+    pub(crate) fn check_lost(&self) -> Result<()> {
+        self.0.health.check_lost()
     }
 
     pub(crate) fn may_submit(&self, what: &'static str) -> Result<()> {

@@ -1,8 +1,8 @@
 //! What went wrong on a device outside of any call that could have returned it.
 //!
 //! WebGPU reports mistakes and losses late, to callbacks; wgpu panics where there is none. On a device of our own the
-//! callbacks write here, and [`Gpu::check`](super::Gpu::check) and every readback look. On a host's device nothing is
-//! ever written: its callbacks are the host's.
+//! callbacks write here, and [`Gpu::check`](super::Gpu::check) and every readback look. On a host's device the callbacks are
+//! the host's, and only [`Gpu::lost_callback`](super::Gpu::lost_callback) writes.
 
 use crate::error::{Error, Result};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -33,6 +33,7 @@ impl<T: Element> Readback<T> {
     /// Records the copy and the mapping that follows it.
     pub(super) fn record(tensor: &Tensor, encoder: &mut wgpu::CommandEncoder) -> Result<Self> {
         let (gpu, bytes) = (tensor.gpu().clone(), tensor.padded_bytes());
+        gpu.check_lost()?;
         let staging = Pool::lease(&gpu, Kind::Staging, "readback", bytes)?;
         encoder.copy_buffer_to_buffer(tensor.buffer(), tensor.offset(), &staging.buffer, 0, bytes);
         let (sender, receiver) = oneshot_channel();
@@ -90,7 +91,10 @@ impl<T: Element> Readback<T> {
 
     fn failed(&self) -> Error {
         self.gpu.check().err().unwrap_or_else(|| Error::Refused {
-            message: format!("the copy of `{}` did not run: its encoder was not submitted", self.label),
+            message: format!(
+                "the copy of `{}` did not run: its encoder was not submitted, or its device is lost",
+                self.label
+            ),
         })
     }
 }
@@ -118,7 +122,8 @@ impl<T: Element> Future for Readback<T> {
             Poll::Ready(_) => Poll::Ready(Err(this.failed())),
             // All that was submitted has run, and this was not among it.
             Poll::Pending if ours => Poll::Ready(Err(this.failed())),
-            Poll::Pending => Poll::Pending,
+            // A lost device calls nobody back.
+            Poll::Pending => this.gpu.check_lost().map_or_else(|error| Poll::Ready(Err(error)), |()| Poll::Pending),
         }
     }
 }

@@ -183,6 +183,7 @@ impl Tensor {
             let (got, want) = (format!("{} elements", data.len()), format!("{} for {self:?}", self.len()));
             return Err(Error::Shape { op: "Tensor::write", got, want, at: None });
         }
+        self.0.gpu.check_lost()?;
         let bytes: &[u8] = bytemuck::cast_slice(data);
         let queue = self.0.gpu.queue();
         if !bytes.is_empty() {

@@ -133,8 +133,10 @@ impl Session {
     /// Record `steps` steps into an encoder, as one compute pass. The caller submits it.
     ///
     /// # Errors
-    /// [`Error::Invalid`] when the step counter would pass 2^32.
+    /// [`Error::Invalid`] when the step counter would pass 2^32; [`Error::DeviceLost`] once it is known, on a host's device by
+    /// [`Gpu::lost_callback`].
     pub fn encode(&mut self, encoder: &mut wgpu::CommandEncoder, steps: u64) -> Result<()> {
+        self.gpu().check_lost()?;
         let end = self.step.checked_add(steps).filter(|end| *end <= u64::from(u32::MAX));
         let Some(end) = end else {
             let got = format!("{} + {steps}", self.step);
