@@ -11,7 +11,7 @@ use example::{Args, run};
 fn walkers_on_a_hosts_device_spread_over_both_wells_and_every_frame_shows_them() {
     let out = std::env::temp_dir().join(format!("ergodic-embed-{}", std::process::id()));
     let (walkers, frames) = (4096, 3);
-    let args = Args { walkers, frames, steps: 2000, out: out.clone() };
+    let args = Args { walkers, frames, steps: 2000, out: out.clone(), window: false };
     let crossed = run(&args).expect("a run");
     // 30 units of time are many crossings of a barrier of 2 kT: independent walkers, half of them on either side.
     let se = 0.5 / (walkers as f64).sqrt();
