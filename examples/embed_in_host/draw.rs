@@ -10,6 +10,23 @@ use std::path::Path;
 const EDGE: u32 = 512;
 const FORMAT: wgpu::TextureFormat = wgpu::TextureFormat::Rgba8Unorm;
 
+/// Record a pass of the host: a light at each of the first `n` points of a buffer.
+pub fn on_black(
+    light: &Points,
+    encoder: &mut wgpu::CommandEncoder,
+    view: &wgpu::TextureView,
+    (points, n): (&wgpu::Buffer, u32),
+) {
+    let ops = wgpu::Operations { load: wgpu::LoadOp::Clear(wgpu::Color::BLACK), store: wgpu::StoreOp::Store };
+    let target = wgpu::RenderPassColorAttachment { view, depth_slice: None, resolve_target: None, ops };
+    let mut pass = encoder.begin_render_pass(&wgpu::RenderPassDescriptor {
+        label: Some("walkers"),
+        color_attachments: &[Some(target)],
+        ..Default::default()
+    });
+    light.draw(&mut pass, points, n);
+}
+
 /// A texture to draw on, and a buffer to take it home in.
 pub struct Canvas {
     points: Points,
@@ -42,7 +59,7 @@ impl Canvas {
 
     /// Record a frame: a light at each of the first `n` points of a buffer.
     pub fn draw(&self, encoder: &mut wgpu::CommandEncoder, points: &wgpu::Buffer, n: u32) {
-        self.points.draw_on(encoder, &self.texture.create_view(&Default::default()), points, n);
+        on_black(&self.points, encoder, &self.texture.create_view(&Default::default()), (points, n));
         let layout = wgpu::TexelCopyBufferLayout { offset: 0, bytes_per_row: Some(4 * EDGE), rows_per_image: None };
         let into = wgpu::TexelCopyBufferInfo { buffer: &self.pixels, layout };
         encoder.copy_texture_to_buffer(self.texture.as_image_copy(), into, self.texture.size());

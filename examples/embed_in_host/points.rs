@@ -54,16 +54,4 @@ impl Points {
         pass.set_vertex_buffer(0, points.slice(..));
         pass.draw(0..n, 0..1);
     }
-
-    /// The same in a pass of its own, on black.
-    pub fn draw_on(&self, encoder: &mut wgpu::CommandEncoder, view: &wgpu::TextureView, points: &wgpu::Buffer, n: u32) {
-        let ops = wgpu::Operations { load: wgpu::LoadOp::Clear(wgpu::Color::BLACK), store: wgpu::StoreOp::Store };
-        let target = wgpu::RenderPassColorAttachment { view, depth_slice: None, resolve_target: None, ops };
-        let mut pass = encoder.begin_render_pass(&wgpu::RenderPassDescriptor {
-            label: Some("walkers"),
-            color_attachments: &[Some(target)],
-            ..Default::default()
-        });
-        self.draw(&mut pass, points, n);
-    }
 }

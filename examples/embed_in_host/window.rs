@@ -1,5 +1,6 @@
 //! Frames in a window of the desktop: the host's event loop and surface, in plain winit and wgpu.
 
+use super::draw::on_black;
 use super::points::Points;
 use super::{Args, Result, host, part_across, walkers};
 use ergodic::gpu::Gpu;
@@ -85,7 +86,7 @@ impl Shown {
         let mut encoder = self.device.create_command_encoder(&Default::default());
         self.session.encode(&mut encoder, args.steps)?; // the engine's part of the frame
         let view = texture.texture.create_view(&Default::default());
-        self.points.draw_on(&mut encoder, &view, &self.buffer, args.walkers as u32);
+        on_black(&self.points, &mut encoder, &view, (&self.buffer, args.walkers as u32));
         self.queue.submit([encoder.finish()]);
         self.window.pre_present_notify();
         self.queue.present(texture);
