@@ -21,9 +21,9 @@ growth: rust vulkan ## Cost and memory against walkers, dimension, width and gri
 tune: rust vulkan ## Find the fastest kernels for this adapter, into out/tuning.ron; then ERGODIC_TUNING=out/tuning.ron
 	cargo bench --locked --bench workloads -- --tune out/tuning.ron --repeats 1 $(ARGS)
 
-lint: rust ## Formatting, clippy with and without default features, documentation; no warning passes
+lint: rust ## Formatting, clippy with all features and with none, documentation; no warning passes
 	cargo fmt --check
-	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --all-targets --all-features -- -D warnings
 	cargo clippy --locked --all-targets --no-default-features -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps
 
