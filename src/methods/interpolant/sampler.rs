@@ -84,8 +84,8 @@ impl Sampler {
     /// of so many equal pieces of time, or of steps. Waits for the device.
     ///
     /// # Errors
-    /// What `look` says; [`Error::Invalid`] for a log-density of data, whose own is not known; [`Error::StepLimit`],
-    /// [`Error::Fault`] and others of the solvers.
+    /// What `look` says; [`Invalid`](crate::Error::Invalid) for a log-density of data, whose own is not known;
+    /// [`StepLimit`](crate::Error::StepLimit), [`Fault`](crate::Error::Fault) and others of the solvers.
     pub fn follow(
         &self,
         start: &Tensor,
