@@ -1,16 +1,20 @@
 # Everything here is cargo and a shell script. On Windows and macOS cargo alone does.
 export PATH := $(PATH):$(HOME)/.cargo/bin
-.PHONY: help demo test bench tune growth lint doc vulkan rust
+.PHONY: help demo test test-swiftshader bench tune growth lint doc vulkan rust
 .DEFAULT_GOAL := help
 
 help: ## List these targets
-	@grep -hE '^[a-z]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/'
+	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/'
 
 demo: rust vulkan ## Train an energy of real digits and weigh its modes; more flags with ARGS='--seed 2'
 	cargo run --locked --release --example ebm_mnist -- $(ARGS)
 
 test: rust vulkan ## Run every test: unit, integration, documentation; examples are compiled
 	cargo test --locked --no-fail-fast
+
+test-swiftshader: rust vulkan ## The tests on a second software driver, where it can be had; a part with ARGS='--test rng_bits'
+	@manifest=$$(scripts/ensure-swiftshader.sh) || exit 0; \
+	VK_DRIVER_FILES=$$manifest cargo test --locked --no-fail-fast $(ARGS)
 
 bench: rust vulkan ## Time the workloads against JAX on the same machine; ARGS='--scale small' for a smoke run
 	scripts/bench.sh $(ARGS)

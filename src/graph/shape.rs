@@ -25,9 +25,9 @@ impl DType {
 pub struct Shape(Vec<usize>);
 
 impl Shape {
-    /// Number of elements; 1 for a scalar, 0 if any axis is empty.
+    /// Number of elements; 1 for a scalar, 0 if any axis is empty, `usize::MAX` where it is no `usize`: no device holds that.
     pub fn numel(&self) -> usize {
-        self.0.iter().product()
+        self.0.iter().fold(1, |n: usize, axis| n.saturating_mul(*axis))
     }
 
     /// Row-major strides, in elements.

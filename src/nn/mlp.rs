@@ -6,6 +6,9 @@ use crate::graph::Var;
 use crate::random::RngKey;
 use std::panic::Location;
 
+/// Parameters that a tensor can hold: 4 GiB.
+const MOST: usize = 1 << 30;
+
 /// What a hidden unit does to its input.
 ///
 /// Second derivatives (a Laplacian, the gradient of a force) need a smooth one: [`Relu`](Activation::Relu) and
@@ -115,10 +118,14 @@ impl Mlp {
     /// Whether it means anything.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for fewer than two sizes, a size of 0, or a slope outside (0, 1).
+    /// [`Error::Invalid`] for fewer than two sizes, a size of 0, more than 2^30 parameters, or a slope outside (0, 1).
     pub fn check(&self) -> Result<()> {
         if self.sizes.len() < 2 || self.sizes.contains(&0) {
             let want = "two or more positive numbers, input first";
+            return Err(Error::Invalid { what: "Mlp::sizes", got: format!("{:?}", self.sizes), want });
+        }
+        if self.layout().len() > MOST {
+            let want = "of at most 2^30 parameters, which is the largest tensor of any device";
             return Err(Error::Invalid { what: "Mlp::sizes", got: format!("{:?}", self.sizes), want });
         }
         match self.activation {

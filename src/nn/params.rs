@@ -89,7 +89,8 @@ impl ParamLayout {
 
     pub(super) fn push(&mut self, name: String, shape: Shape) {
         let start = self.len;
-        self.len += shape.numel().next_multiple_of(ALIGN);
+        let room = shape.numel().checked_next_multiple_of(ALIGN).unwrap_or(usize::MAX);
+        self.len = self.len.saturating_add(room);
         self.params.push(Param { name, shape, start });
     }
 
@@ -105,7 +106,7 @@ impl ParamLayout {
 
     /// Number of parameters, gaps not counted.
     pub fn n_params(&self) -> usize {
-        self.params.iter().map(|param| param.shape.numel()).sum()
+        self.params.iter().fold(0, |n: usize, param| n.saturating_add(param.shape.numel()))
     }
 
     /// The tensors, in order.

@@ -176,6 +176,18 @@ fn sigmoid(x: f64) -> f64 {
     Real::sigmoid(x)
 }
 
+/// Each mode is terms of a graph.
+pub(super) fn check_modes(modes: usize) -> Result<()> {
+    match (1..=1024).contains(&modes) {
+        true => Ok(()),
+        false => Err(Error::Invalid {
+            what: "number of modes",
+            got: modes.to_string(),
+            want: "at least 1, and at most 1024",
+        }),
+    }
+}
+
 pub(super) fn positive(what: &'static str, value: f64) -> Result<()> {
     match value.is_finite() && value > 0.0 {
         true => Ok(()),
@@ -304,13 +316,11 @@ impl Fourier {
     /// `modes` sines in each weight.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for no modes or a gamma that means nothing.
+    /// [`Error::Invalid`] for no modes or more than 1024, or a gamma that means nothing.
     pub fn new(modes: usize, gamma: Gamma) -> Result<Self> {
         gamma.check()?;
-        match modes {
-            0 => Err(Error::Invalid { what: "number of modes", got: "0".into(), want: "at least 1" }),
-            _ => Ok(Fourier { modes, gamma }),
-        }
+        check_modes(modes)?;
+        Ok(Fourier { modes, gamma })
     }
 
     /// Number of parameters, `2 M`. Zeros are [`Schedule::Trig`].

@@ -2,7 +2,7 @@
 
 use super::super::losses::Draws;
 use super::super::real::Real;
-use super::super::schedule::{Coefficients, Ends, Fourier, Gamma, Schedule, positive};
+use super::super::schedule::{Coefficients, Ends, Fourier, Gamma, Schedule, check_modes, positive};
 use crate::error::{Error, Result};
 use crate::graph::Var;
 use crate::nn::{Activation, Mlp, ParamLayout};
@@ -120,6 +120,7 @@ impl LearnedPath {
         }
         if let Some(noise) = spec.noise {
             positive("a of the path's noise", noise.a)?;
+            check_modes(noise.modes.max(1))?;
             layout = layout.with(NOISE, [noise.modes + 1])?;
         }
         Ok(LearnedPath { spec: spec.clone(), d, layout, net })
