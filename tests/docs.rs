@@ -168,29 +168,3 @@ fn no_file_is_over_800_lines_and_no_code_in_the_docs_is_ignored() {
         assert!(!text.contains(&ignored), "{file} has code that nothing tests");
     }
 }
-
-/// `1.88` or `1.87.0` as numbers.
-#[cfg(feature = "report")]
-fn version(text: &str) -> Vec<u64> {
-    let mut numbers: Vec<_> = text.split('.').map(|part| part.parse().expect("a version")).collect();
-    numbers.resize(3, 0);
-    numbers
-}
-
-#[test]
-#[cfg(feature = "report")] // for its JSON reader
-fn no_dependency_needs_a_newer_rust_than_we_promise() {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = std::process::Command::new(cargo);
-    command.args(["metadata", "--format-version", "1", "--locked", "--manifest-path"]).arg(at_root("Cargo.toml"));
-    let output = command.output().expect("cargo runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
-    let packages = metadata["packages"].as_array().expect("packages");
-    assert!(packages.len() > 50, "{} packages", packages.len());
-    let promised = version(env!("CARGO_PKG_RUST_VERSION"));
-    for package in packages {
-        let Some(needed) = package["rust_version"].as_str() else { continue };
-        assert!(version(needed) <= promised, "{} {} needs Rust {needed}", package["name"], package["version"]);
-    }
-}

@@ -6,6 +6,7 @@ use super::health::{self, Health};
 use super::options::{self, GpuOptions};
 use super::pipeline::PipelineCache;
 use super::pool::{MemoryReport, Pool};
+use super::texts::Texts;
 use super::tuning::{Tuning, Tunings};
 use crate::error::{Error, Result};
 use std::fmt;
@@ -36,6 +37,7 @@ struct Inner {
     pool: Arc<Pool>,
     pipelines: PipelineCache,
     disk: OnceLock<DiskCache>,
+    texts: OnceLock<Texts>,
     tunings: Mutex<Arc<Tunings>>,
 }
 
@@ -52,7 +54,7 @@ impl Gpu {
     ///
     /// # Errors
     /// [`Error::NoAdapter`]; [`Error::LimitExceeded`] if the adapter is below the portable tier; [`Error::DeviceLost`]
-    /// if its driver gives no device.
+    /// if its driver gives no device; [`Error::Io`] and [`Error::Invalid`] for a table of tunings or a folder that options name.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn headless(options: GpuOptions) -> Result<Gpu> {
         pollster::block_on(Self::headless_async(options))
@@ -87,6 +89,9 @@ impl Gpu {
         if let Some(folder) = &options.pipeline_cache {
             gpu.keep_pipelines(folder);
         }
+        if let Some(folder) = &options.shader_texts {
+            gpu.keep_texts(folder)?;
+        }
         Ok(gpu)
     }
 
@@ -109,9 +114,9 @@ impl Gpu {
     ) -> Gpu {
         let caps = Caps::of(&info, device.features(), device.limits());
         let pool = Arc::new(Pool::new(budget, caps.limits.max_buffer_size));
-        let (pipelines, disk) = (PipelineCache::default(), OnceLock::new());
+        let (pipelines, disk, texts) = (PipelineCache::default(), OnceLock::new(), OnceLock::new());
         let tunings = Mutex::new(Arc::new(Tunings::open(&Tuning::Shipped).unwrap_or_default()));
-        Gpu(Arc::new(Inner { device, queue, info, caps, poll, health, pool, pipelines, disk, tunings }))
+        Gpu(Arc::new(Inner { device, queue, info, caps, poll, health, pool, pipelines, disk, texts, tunings }))
     }
 
     /// Keep what the driver compiles in a file of this folder, and start from what is there: kernels compiled from now on use
@@ -131,6 +136,17 @@ impl Gpu {
             }
         }
         self.0.disk.get().is_some()
+    }
+
+    /// Write the text of every kernel that is compiled from now on into this folder, as `NAME-HASH.wgsl`: to read what a graph
+    /// became, or to give it to another compiler. Texts are as browsers take them, but for 64-bit integers, which WGSL lacks
+    /// and only the native tier uses. On a device of our own [`GpuOptions::shader_texts`] does it. The first folder stays.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the folder cannot be made; so does a later compilation whose text cannot be written.
+    pub fn keep_texts(&self, folder: impl AsRef<Path>) -> Result<()> {
+        let _ = self.0.texts.set(Texts::open(folder.as_ref())?);
+        Ok(())
     }
 
     /// The wgpu device.
@@ -279,6 +295,10 @@ impl Gpu {
 
     pub(super) fn disk(&self) -> Option<&DiskCache> {
         self.0.disk.get()
+    }
+
+    pub(super) fn texts(&self) -> Option<&Texts> {
+        self.0.texts.get()
     }
 
     /// Runs `make`; a complaint of the device becomes an error about `name`.

@@ -12,6 +12,7 @@
 //! `KEY` is a hash of adapter, driver and its version, `SUM` one of the bytes. Both are compared before a byte reaches the
 //! driver: a truncated file, one of another driver, and one that something else wrote are passed over.
 
+use super::hash::fnv1a;
 use super::health::lock;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -48,7 +49,7 @@ impl DiskCache {
                 None
             }
         };
-        let on_disk = Mutex::new(data.as_deref().map(sum));
+        let on_disk = Mutex::new(data.as_deref().map(fnv1a));
         Some(DiskCache { raw: create(device, data.as_deref()), file, key, on_disk })
     }
 
@@ -61,11 +62,11 @@ impl DiskCache {
     pub fn save(&self) {
         let Some(data) = self.raw.get_data() else { return };
         let mut on_disk = lock(&self.on_disk);
-        if *on_disk == Some(sum(&data)) {
+        if *on_disk == Some(fnv1a(&data)) {
             return;
         }
         // Also after a failure: it is said once, not after every plan.
-        *on_disk = Some(sum(&data));
+        *on_disk = Some(fnv1a(&data));
         if let Err(error) = write(&self.file, self.key, &data) {
             log::warn!("the pipeline cache {} was not written: {error}", self.file.display());
         }
@@ -86,16 +87,11 @@ fn create(device: &wgpu::Device, data: Option<&[u8]>) -> wgpu::PipelineCache {
 /// Everything that a driver's bytes may depend on and that wgpu tells.
 fn key(info: &wgpu::AdapterInfo) -> u64 {
     let wgpu::AdapterInfo { name, vendor, device, driver, driver_info, backend, .. } = info;
-    sum(format!("{name}|{vendor}|{device}|{driver}|{driver_info}|{backend:?}|{}", usize::BITS).as_bytes())
-}
-
-/// FNV-1a, which tells accidents from data; it is no defence against forgery.
-fn sum(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3))
+    fnv1a(format!("{name}|{vendor}|{device}|{driver}|{driver_info}|{backend:?}|{}", usize::BITS).as_bytes())
 }
 
 fn header(key: u64, data: &[u8]) -> String {
-    format!("{MAGIC} {key:016x} {:016x} {}\n", sum(data), data.len())
+    format!("{MAGIC} {key:016x} {:016x} {}\n", fnv1a(data), data.len())
 }
 
 /// The bytes of the driver in a file that [`write()`] wrote with this key.

@@ -13,7 +13,8 @@
 //!
 //! Layout: [`options`](GpuOptions) what to ask for, [`caps`](Caps) what was got, `device` the handle, `health` errors
 //! that no call returned, `pool` and `tensor` memory, `readback` the way back, [`shader`] the preprocessor, `pipeline`
-//! validation and cache, `tuning` which of several kernels is fastest, `disk` what drivers keep between processes, `grid` workgroup counts, `fault` what kernels complain of.
+//! validation and cache, `tuning` which of several kernels is fastest, `disk` what drivers keep between
+//! processes, `texts` WGSL to read, `grid` workgroup counts, `fault` what kernels complain of.
 //!
 //! ```
 //! use ergodic::gpu::{Gpu, GpuOptions, Tensor};
@@ -28,6 +29,7 @@ mod device;
 mod disk;
 mod fault;
 mod grid;
+mod hash;
 mod health;
 mod options;
 mod pipeline;
@@ -36,14 +38,16 @@ mod readback;
 mod reflect;
 pub mod shader;
 mod tensor;
+mod texts;
 mod tuning;
 
 pub use caps::Caps;
 pub use device::{Gpu, PollMode};
 pub use fault::FaultWord;
 pub use grid::grid;
+pub(crate) use hash::fnv1a;
 #[cfg(feature = "report")]
-pub(crate) use options::cache_folder;
+pub(crate) use options::folder_named;
 pub use options::{AdapterChoice, GpuOptions, Tier, adapters};
 pub use pipeline::{Binding, KernelSource, Pipeline, PipelineStats};
 pub use pool::MemoryReport;

@@ -96,14 +96,17 @@ pub struct GpuOptions {
     /// A folder in which the driver's compiled kernels are kept for the next process, see [`Gpu::keep_pipelines`](super::Gpu::keep_pipelines);
     /// nothing is written if `None`.
     pub pipeline_cache: Option<PathBuf>,
+    /// A folder into which the text of every compiled kernel is written, see [`Gpu::keep_texts`](super::Gpu::keep_texts).
+    pub shader_texts: Option<PathBuf>,
     /// Which table says what kernels are fastest.
     pub tuning: Tuning,
 }
 
 impl GpuOptions {
     /// The defaults, with `ERGODIC_ADAPTER` (`best`, `software` or a part of a name), `ERGODIC_TIER` (`native` or
-    /// `portable`), `ERGODIC_CACHE` (a folder for [`pipeline_cache`](Self::pipeline_cache), or `off`) and `ERGODIC_TUNING` (a file
-    /// of [`Tunings`](super::Tunings), or `off`) from the environment where they are set.
+    /// `portable`), `ERGODIC_CACHE` (a folder for [`pipeline_cache`](Self::pipeline_cache), or `off`), `ERGODIC_TEXTS` (a folder for
+    /// [`shader_texts`](Self::shader_texts), or `off`) and `ERGODIC_TUNING` (a file of [`Tunings`](super::Tunings), or `off`) from
+    /// the environment where they are set.
     ///
     /// # Errors
     /// [`Error::Invalid`] for another tier, or a tuning that is none.
@@ -114,14 +117,15 @@ impl GpuOptions {
             adapter: AdapterChoice::parse(&var("ERGODIC_ADAPTER")),
             tier: if tier.is_empty() { Tier::default() } else { tier.parse()? },
             memory_budget: None,
-            pipeline_cache: cache_folder(&var("ERGODIC_CACHE")),
+            pipeline_cache: folder_named(&var("ERGODIC_CACHE")),
+            shader_texts: folder_named(&var("ERGODIC_TEXTS")),
             tuning: var("ERGODIC_TUNING").parse()?,
         })
     }
 }
 
 /// A folder by name; `None` for nothing and for `off`.
-pub(crate) fn cache_folder(text: &str) -> Option<PathBuf> {
+pub(crate) fn folder_named(text: &str) -> Option<PathBuf> {
     let text = text.trim();
     (!text.is_empty() && text != "off").then(|| text.into())
 }

@@ -184,6 +184,7 @@ impl Gpu {
 
     fn compile(&self, source: &KernelSource) -> Result<Pipeline> {
         let reflection = source.reflect(self.caps())?;
+        self.texts().map_or(Ok(()), |texts| texts.keep(source))?;
         let label = format!("ergodic/{}", source.name);
         let label = Some(label.as_str());
         let entries: Vec<_> = (0..).zip(&source.bindings).map(|(i, b)| b.layout_entry(i)).collect();
@@ -194,8 +195,9 @@ impl Gpu {
                 bind_group_layouts: &[Some(&layout)],
                 immediate_size: reflection.immediate_bytes,
             });
-            let text = wgpu::ShaderSource::Wgsl(Cow::Owned(for_target(&source.wgsl)));
-            let module = device.create_shader_module(wgpu::ShaderModuleDescriptor { label, source: text });
+            let wgsl = if cfg!(target_arch = "wasm32") { for_browsers(&source.wgsl) } else { source.wgsl.as_str().into() };
+            let source = wgpu::ShaderSource::Wgsl(wgsl);
+            let module = device.create_shader_module(wgpu::ShaderModuleDescriptor { label, source });
             let raw = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
                 label,
                 layout: Some(&pipeline_layout),
@@ -269,10 +271,12 @@ impl Binding {
     }
 }
 
-/// Browsers demand `enable subgroups;`, which naga rejects, so it is written for browsers only.
-fn for_target(wgsl: &str) -> String {
-    let enable = cfg!(target_arch = "wasm32") && wgsl.contains("subgroup");
-    format!("{}{wgsl}", if enable { "enable subgroups;\n" } else { "" })
+/// Browsers demand `enable subgroups;`, which naga rejects.
+pub(super) fn for_browsers(wgsl: &str) -> Cow<'_, str> {
+    match wgsl.contains("subgroup") {
+        true => format!("enable subgroups;\n{wgsl}").into(),
+        false => wgsl.into(),
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Which of several equal ways each kernel of a plan is computed in.
 
-use crate::gpu::{Caps, Gpu, Tunings};
+use crate::gpu::{Caps, Gpu, Tunings, fnv1a};
 use std::sync::Arc;
 
 /// A kernel that can be computed in several ways. Any of them is right, and the first is what the rules say.
@@ -80,7 +80,5 @@ impl Form {
 
 /// A name for a generated kernel: what it is, and FNV-1a of its text, which is the same for every build of this crate.
 pub(super) fn kernel_name(what: &str, wgsl: &str) -> String {
-    let hash =
-        wgsl.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, byte| (h ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
-    format!("{what} {hash:016x}")
+    format!("{what} {:016x}", fnv1a(wgsl.as_bytes()))
 }

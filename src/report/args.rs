@@ -9,7 +9,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::Result;
 use crate::data::file;
-use crate::gpu::{AdapterChoice, GpuOptions, Tier, cache_folder};
+use crate::gpu::{AdapterChoice, GpuOptions, Tier, folder_named};
 use crate::report::Preset;
 
 /// Flags of an example.
@@ -107,7 +107,7 @@ impl Args {
         }
         options.tier = self.tier.unwrap_or(options.tier);
         options.pipeline_cache = match &self.cache {
-            Some(folder) => cache_folder(folder),
+            Some(folder) => folder_named(folder),
             None if std::env::var_os("ERGODIC_CACHE").is_some() => options.pipeline_cache,
             None => user_cache(|name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)),
         };

@@ -9,6 +9,7 @@ use std::time::Instant;
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::data::file;
+use crate::gpu::fnv1a;
 use crate::report::{Args, Checkpoint, History, Metrics, Preset, stop};
 use crate::{Error, Result};
 
@@ -44,7 +45,7 @@ impl Run {
         let run = Self {
             metrics: Metrics::default(),
             folder: args.out_dir(),
-            config_hash: hash(&config),
+            config_hash: format!("{:016x}", fnv1a(config.as_bytes())),
             resumed: None,
             started: args.started,
             stepped: OnceCell::new(),
@@ -156,10 +157,4 @@ impl Run {
         let missing = if missing.is_empty() { String::new() } else { format!("not finite: {}\n", missing.join(", ")) };
         Ok(format!("{missing}{} holds {}\n{found}", self.folder.display(), names.join(", ")))
     }
-}
-
-/// FNV-1a over the bytes: the standard library promises no hash that stays the same.
-fn hash(text: &str) -> String {
-    let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
-    format!("{:016x}", text.bytes().fold(0xcbf2_9ce4_8422_2325, step))
 }

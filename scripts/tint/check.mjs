@@ -1,0 +1,45 @@
+// Every text of a folder through Tint, the WGSL compiler of Chromium. Usage: node check.mjs FOLDER
+// Ends with 1 if Tint refuses one, and with 2 if there is nothing to look at.
+import { readFileSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { create } from 'webgpu';
+
+const folder = process.argv[2];
+const files = readdirSync(folder).filter((name) => name.endsWith('.wgsl')).sort();
+
+// A device that runs nothing, with the limits of the native tier: texts are what is looked at here.
+const adapter = await create(['backend=null']).requestAdapter();
+const { limits } = adapter;
+const names = ['maxStorageBuffersPerShaderStage', 'maxComputeWorkgroupStorageSize', 'maxComputeInvocationsPerWorkgroup',
+    'maxComputeWorkgroupSizeX', 'maxComputeWorkgroupSizeY', 'maxStorageBufferBindingSize', 'maxBufferSize'];
+const requiredLimits = Object.fromEntries(names.map((name) => [name, limits[name]]));
+const device = await adapter.requestDevice({ requiredFeatures: ['subgroups'], requiredLimits });
+
+// A message is printed with its line; Dawn's own print of it on the standard error is not wanted.
+const complaints = async (code) => {
+    device.pushErrorScope('validation');
+    const module = device.createShaderModule({ code });
+    const { messages } = await module.getCompilationInfo();
+    const errors = messages.filter(({ type }) => type === 'error');
+    if (errors.length === 0) device.createComputePipeline({ layout: 'auto', compute: { module, entryPoint: 'main' } });
+    const other = await device.popErrorScope();
+    const lines = errors.map(({ lineNum, message }) => `${lineNum}: ${message}`);
+    return lines.length > 0 || !other ? lines : [`0: ${other.message}`];
+};
+
+let [taken, refused, wide] = [0, 0, 0];
+for (const name of files) {
+    const code = readFileSync(join(folder, name), 'utf8');
+    if (/\bu64\b/.test(code)) {
+        wide += 1;
+        continue;
+    }
+    const lines = await complaints(code);
+    if (lines.length === 0) taken += 1;
+    else refused += 1;
+    for (const line of lines) console.log(`${name}:${line}`);
+}
+const left = wide > 0 ? `; ${wide} need 64-bit integers, which WGSL lacks, and were left out` : '';
+console.log(`Tint took ${taken} of ${taken + refused} texts${left}`);
+device.destroy();
+process.exit(refused > 0 ? 1 : taken > 0 ? 0 : 2);
