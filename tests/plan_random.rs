@@ -2,7 +2,8 @@
 //!
 //! Every node carries a bound of its values and one of its rounding errors, both propagated by hand while the graph is built: an
 //! operation with Lipschitz constants `L` and a result of size `m` turns errors `e` into `sum L e + c eps m`, with `c` additions in a
-//! row or the ulps that `shaders/lib/math.wgsl` promises. More graphs: `PROPTEST_CASES=2000 cargo test --test plan_random`.
+//! row or the ulps that `shaders/lib/math.wgsl` promises. More graphs: `PROPTEST_CASES=2000 cargo test --test plan_random`. What it
+//! found first: reads past what lavapipe's compiler survives, and loops of wide rows that llvmpipe ends early.
 
 mod common;
 #[path = "common/compare.rs"]
@@ -15,6 +16,7 @@ use ergodic::graph::{Boundary, DType, Graph, Tap, Var};
 use ergodic::plan::{Bindings, CompileOptions, Plan, Session};
 use ergodic::random::RngKey;
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 
 const EPS: f64 = f32::EPSILON as f64;
 
@@ -41,8 +43,8 @@ struct Recipe {
 
 fn recipes() -> impl Strategy<Value = Recipe> {
     let n = prop::sample::select(vec![1, 2, 3, 7, 61, 64, 65, 130, 1000]);
-    let d = prop::sample::select(vec![1, 2, 3, 5, 16, 33, 64, 65, 130]);
-    (n, d, prop::collection::vec(any::<Step>(), 1..24)).prop_map(|(n, d, steps)| Recipe { n, d, steps })
+    let d = prop::sample::select(vec![1, 2, 3, 4, 5, 16, 33, 64, 65, 130]);
+    (n, d, prop::collection::vec(any::<Step>(), 1..12)).prop_map(|(n, d, steps)| Recipe { n, d, steps })
 }
 
 /// Inputs, and every operation on what was there before it.
@@ -116,7 +118,8 @@ impl<'g> Build<'g> {
     fn reduced(&self, which: u8, a: Value<'g>, b: Value<'g>) -> Value<'g> {
         let (n, d, x) = (self.n, self.d, a.var);
         let whole = |small: Var<'g>, axis: usize| small.unsqueeze(axis).broadcast_to([n, d]);
-        let mean = |var, terms: usize| Value { var, size: a.size, error: a.error + (terms as f64 + OWN) * EPS * a.size };
+        let mean =
+            |var, terms: usize| Value { var, size: a.size, error: a.error + (terms as f64 + OWN) * EPS * a.size };
         match which % 8 {
             0 => mean(whole(x.mean(1), 1), d),
             1 => mean(whole(x.mean(0), 0), n),
@@ -244,7 +247,8 @@ fn agrees(tier: &str, gpu: &Gpu, recipe: &Recipe) -> std::result::Result<(), Tes
 /// The state `x` after some runs of so many steps each.
 fn walked(gpu: &Gpu, plan: &Plan, recipe: &Recipe, runs: &[u64]) -> Result<Vec<u32>> {
     let Recipe { n, d, .. } = *recipe;
-    let tensor = |name, shape: &[usize], seed| Tensor::from_slice(gpu, name, shape, &noise(shape.iter().product(), seed));
+    let tensor =
+        |name, shape: &[usize], seed| Tensor::from_slice(gpu, name, shape, &noise(shape.iter().product(), seed));
     let rows = Tensor::from_slice(gpu, "rows", &[n], &(0..n as u32).map(|k| (7 * k) % 11).collect::<Vec<_>>())?;
     let x = tensor("x", &[n, d], 1)?;
     let bindings = Bindings::new().tensor("x", &x).tensor("b", &tensor("b", &[d], 2)?).tensor("rows", &rows);
@@ -255,14 +259,17 @@ fn walked(gpu: &Gpu, plan: &Plan, recipe: &Recipe, runs: &[u64]) -> Result<Vec<u
     Ok(session.read::<f32>("x")?.wait()?.into_iter().map(f32::to_bits).collect())
 }
 
+/// The same graphs on every run, unless more are asked for.
 fn cases(default: u32) -> ProptestConfig {
-    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(default);
-    // Shrinking recompiles: a smaller example is worth a minute, and no more.
-    ProptestConfig { cases, max_shrink_time: 60_000, failure_persistence: None, ..ProptestConfig::default() }
+    let more = std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok());
+    let rng_seed = if more.is_some() { RngSeed::Random } else { RngSeed::Fixed(5) };
+    // Shrinking compiles anew each time: a smaller example is worth a minute, and no more.
+    let rest = ProptestConfig { max_shrink_time: 60_000, failure_persistence: None, ..ProptestConfig::default() };
+    ProptestConfig { cases: more.unwrap_or(default), rng_seed, ..rest }
 }
 
 proptest! {
-    #![proptest_config(cases(96))]
+    #![proptest_config(cases(48))]
 
     #[test]
     fn graphs_on_the_device_are_what_they_mean_in_f64(recipe in recipes()) {
@@ -273,7 +280,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(cases(48))]
+    #![proptest_config(cases(24))]
 
     #[test]
     fn steps_may_be_taken_together_or_one_by_one_with_the_same_bits(recipe in recipes()) {

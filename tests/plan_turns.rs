@@ -33,6 +33,37 @@ fn a_hundred_thousand_rows_are_scattered_and_all_are_added() {
 }
 
 #[test]
+fn wide_rows_are_scattered_whole_alone_and_beside_a_network() {
+    for (tier, gpu) in gpus() {
+        // Four neighbours an invocation: four loops. A row of 64 in one invocation would be 64 of them.
+        for (n, d) in [(30_011, 4), (1500, 64)] {
+            let g = Graph::new();
+            let (x, at) = (g.input("x", [n, d]), g.input_of("at", [n], DType::U32));
+            let mlp = Mlp::new(&[d, 32, d], Activation::Silu).unwrap();
+            let outputs = [
+                ("sums", x.scatter_add(at, n)),
+                ("field", mlp.apply(g.input("theta", [mlp.layout().len()]), x).unwrap()),
+            ];
+            let data: Vec<_> = (0..n * d).map(|i| (i * 7919 % 1013) as f32 - 506.0).collect();
+            let index: Vec<_> = (0..n).map(|i| (i * i % 7) as u32).collect();
+            let mut want = vec![0.0; n * d];
+            for (row, &to) in data.chunks_exact(d).zip(&index) {
+                row.iter().zip(&mut want[to as usize * d..]).for_each(|(x, sum)| *sum += x);
+            }
+            let plan = Plan::compile(&gpu, &outputs, &CompileOptions::default()).unwrap();
+            let tensor = Tensor::from_slice(&gpu, "x", &[n, d], &data).unwrap();
+            let bindings = Bindings::new().tensor("x", &tensor);
+            let bindings = bindings.tensor("at", &Tensor::from_slice(&gpu, "at", &[n], &index).unwrap());
+            let theta = Tensor::zeros(&gpu, "theta", &[mlp.layout().len()], DType::F32).unwrap();
+            let mut session = Session::new(&plan, bindings.tensor("theta", &theta)).unwrap();
+            session.run(1).unwrap();
+            let got = session.read::<f32>("sums").unwrap().wait().unwrap();
+            assert_eq!(got, want, "{tier}, rows of {d}");
+        }
+    }
+}
+
+#[test]
 fn the_gradient_of_a_wide_layer_adds_up_parts_in_few_loops_a_kernel() {
     for (tier, gpu) in common::gpus() {
         for d in [2, 16] {

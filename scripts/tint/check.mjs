@@ -8,14 +8,16 @@ const folder = process.argv[2];
 const files = readdirSync(folder).filter((name) => name.endsWith('.wgsl')).sort();
 
 // A device that runs nothing, with the limits of the native tier: texts are what is looked at here.
-const adapter = await create(['backend=null']).requestAdapter();
+// The library's object must outlive what comes from it.
+const gpu = create(['backend=null']);
+const adapter = await gpu.requestAdapter();
 const { limits } = adapter;
 const names = ['maxStorageBuffersPerShaderStage', 'maxComputeWorkgroupStorageSize', 'maxComputeInvocationsPerWorkgroup',
     'maxComputeWorkgroupSizeX', 'maxComputeWorkgroupSizeY', 'maxStorageBufferBindingSize', 'maxBufferSize'];
 const requiredLimits = Object.fromEntries(names.map((name) => [name, limits[name]]));
 const device = await adapter.requestDevice({ requiredFeatures: ['subgroups'], requiredLimits });
 
-// A message is printed with its line; Dawn's own print of it on the standard error is not wanted.
+// What Tint says of a text, each line with its number; and what the device says of a pipeline of it.
 const complaints = async (code) => {
     device.pushErrorScope('validation');
     const module = device.createShaderModule({ code });
@@ -41,5 +43,4 @@ for (const name of files) {
 }
 const left = wide > 0 ? `; ${wide} need 64-bit integers, which WGSL lacks, and were left out` : '';
 console.log(`Tint took ${taken} of ${taken + refused} texts${left}`);
-device.destroy();
 process.exit(refused > 0 ? 1 : taken > 0 ? 0 : 2);

@@ -195,7 +195,8 @@ impl Gpu {
                 bind_group_layouts: &[Some(&layout)],
                 immediate_size: reflection.immediate_bytes,
             });
-            let wgsl = if cfg!(target_arch = "wasm32") { for_browsers(&source.wgsl) } else { source.wgsl.as_str().into() };
+            let wgsl =
+                if cfg!(target_arch = "wasm32") { for_browsers(&source.wgsl) } else { source.wgsl.as_str().into() };
             let source = wgpu::ShaderSource::Wgsl(wgsl);
             let module = device.create_shader_module(wgpu::ShaderModuleDescriptor { label, source });
             let raw = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {

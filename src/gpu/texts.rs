@@ -24,6 +24,10 @@ impl Texts {
         if file.exists() {
             return Ok(());
         }
-        fs::write(&file, for_browsers(&source.wgsl).as_bytes()).map_err(|source| Error::Io { verb: "write", file, source })
+        fs::write(&file, for_browsers(&source.wgsl).as_bytes()).map_err(|source| Error::Io {
+            verb: "write",
+            file,
+            source,
+        })
     }
 }

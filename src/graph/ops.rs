@@ -3,8 +3,8 @@
 use super::{Boundary, DType, Op, Shape, Tap, Var};
 use std::panic::Location;
 
-/// Rows that one kernel scatters: each of its elements loops over all of them.
-const SCATTERED: usize = 1 << 15;
+/// Rows that one kernel scatters: each of up to four elements of an invocation loops over all of them.
+const SCATTERED: usize = 15_000;
 
 impl<'g> Var<'g> {
     /// Convert elements; floats are truncated toward zero, `Bool` is 0 or 1.
@@ -242,7 +242,7 @@ impl<'g> Var<'g> {
         self.gather(self.graph().step())
     }
 
-    /// Sum the rows of this `[k, ..]` into rows `index [k]` of a zero tensor `[rows, ..]`, in order (32,768 at a time, whose sums are
+    /// Sum the rows of this `[k, ..]` into rows `index [k]` of a zero tensor `[rows, ..]`, in order (15,000 at a time, whose sums are
     /// added in order). Indices past the end give to the last row: this is the transpose of [`gather`](Var::gather).
     #[track_caller]
     pub fn scatter_add(self, index: Var<'g>, rows: usize) -> Var<'g> {

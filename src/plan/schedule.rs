@@ -4,11 +4,15 @@
 //! kernel, and a node joins the kernel of its arguments when it reads only its own place.
 
 use super::classify::{Access, Domain, How, LOOPS, flops};
+use super::lower::lanes;
 use super::partition::{Body, Cuts, Group, Partitioner};
 use super::products::Held;
 use super::stencils::Pass;
 use crate::graph::{NodeId, Op};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// Most turns of the long loops of a kernel; what is left are those of small networks and short sums.
+const LONG_LOOPS: usize = LOOPS - 5_000;
 
 /// Kernels under construction.
 pub(super) struct Schedule<'p, 'a> {
@@ -100,7 +104,7 @@ impl<'p, 'a> Schedule<'p, 'a> {
             .unwrap_or_else(|| self.join_level(id, best, &held));
         self.groups[g].roots.push(id);
         self.held[g].extend(held);
-        self.turns[g] += self.turns_of(id);
+        self.turns[g] += self.turns_of(id, &self.groups[g].domain);
         let reads = self.reads(id, &self.groups[g].domain);
         let tensors = self.tensors(id, &reads);
         self.tensors[g].extend(tensors);
@@ -113,7 +117,7 @@ impl<'p, 'a> Schedule<'p, 'a> {
         let node = &self.part.nodes[id.index()];
         let summed = match self.part.how(id) {
             How::Parts(_) => true,
-            How::Loop => matches!(node.op, Op::MatMul),
+            How::Loop => matches!(node.op, Op::MatMul | Op::ScatterAdd),
             _ => false,
         };
         summed && node.shape.first().is_some_and(|&n| node.shape.numel() > 4 * n)
@@ -126,20 +130,24 @@ impl<'p, 'a> Schedule<'p, 'a> {
         inlined.into_iter().filter(|&id| self.part.products.contains(id)).collect()
     }
 
-    /// Turns of the loop that computes an element of this node, if it is a loop of its own.
-    fn turns_of(&self, id: NodeId) -> usize {
+    /// Turns of the loops in which an invocation of this domain computes its elements of this node, if each is a loop of its own.
+    fn turns_of(&self, id: NodeId, domain: &Domain) -> usize {
         let node = &self.part.nodes[id.index()];
         let elements = |arg: usize| self.part.nodes[node.args[arg].index()].shape.numel();
-        match (self.part.how(id), &node.op) {
+        let each = match (self.part.how(id), &node.op) {
             (How::Loop, Op::ScatterAdd) => elements(1),
             (How::Loop, _) => elements(0) / node.shape.numel().max(1),
             _ => 0,
+        };
+        each * match domain {
+            Domain::Rows(n) => node.shape.numel() / (*n).max(1),
+            Domain::Elements(shape) => lanes(shape),
         }
     }
 
     fn fits(&self, g: usize, id: NodeId, more: &BTreeSet<NodeId>, held: &Held) -> bool {
         let products: Held = self.held[g].union(held).copied().collect();
-        self.turns[g] + self.turns_of(id) <= LOOPS
+        self.turns[g] + self.turns_of(id, &self.groups[g].domain) <= LONG_LOOPS
             && self.tensors[g].union(more).count() <= self.part.max_tensors
             && self.part.products.fit(self.part.nodes, &products)
     }

@@ -30,6 +30,9 @@ pub enum Stencils {
 /// Cost, in flops, above which a value that several steps need is stored: reading it costs a software adapter as much.
 const STORED: f64 = 12.0;
 
+/// Cells along an axis from which on there are passes. Fewer are all walls; and of one cell llvmpipe's compiler dies (Mesa 22.3.6).
+const FEWEST: usize = 3;
+
 /// All passes of a plan.
 #[derive(Default)]
 pub(super) struct Passes {
@@ -183,7 +186,8 @@ impl Search<'_> {
             let rows = node.shape.first().copied().unwrap_or(0);
             let in_scalars = rank < node.shape.len() && node.shape.numel() <= rows * ROW_WIDTH;
             let reach = taps.iter().flat_map(|tap| &tap.offset).map(|by| by.unsigned_abs()).max().unwrap_or(0);
-            if rank > 2 || in_scalars || node.shape.numel() == 0 || reach > 4 {
+            let few = node.shape.iter().rev().take(rank).any(|&cells| cells < FEWEST);
+            if rank > 2 || in_scalars || few || node.shape.numel() == 0 || reach > 4 {
                 other.insert(node.shape.clone());
             } else {
                 *found.entry(node.shape.clone()).or_insert(false) |= rank == 2;

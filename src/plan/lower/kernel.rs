@@ -76,11 +76,13 @@ impl Frame {
     }
 
     /// Bind a part of a tensor as a uniform buffer.
+    ///
+    /// Its first word is in the table of offsets even where it is 0: lavapipe (Mesa 22.3.6) makes constants of uniform loads at constant
+    /// places, and writes past the end of an array of its own where a kernel keeps more than four of them in variables.
     pub fn window(&mut self, index: usize, span: Span) -> Source {
         let slot = Slot::Window { index, start: span.start, words: span.words };
         let binding = self.position(|other| *other == slot, slot.clone());
-        let base = if span.skip > 0 { self.base(span.skip) } else { None };
-        Source::Words { binding, base }
+        Source::Words { binding, base: self.base(span.skip) }
     }
 
     /// An entry of the table of offsets for a value that starts at this word of its binding.

@@ -35,6 +35,7 @@ impl Lowering<'_> {
         let mut out = self.emitter(&sources, 0);
         let idx = elements(&mut out, shape, count);
         self.store_all(&mut frame, &mut out, group, &idx);
+        self.within_turns(out.turns, &self.what(group))?;
         let flops = out.flops * count as f64;
         let body = format!("{STEP}{}", out.finish());
         let about = About { looped: None, flops, bytes: self.bytes(g, group), what: self.what(group) };
@@ -93,7 +94,7 @@ impl Lowering<'_> {
 }
 
 /// How many neighbouring elements one invocation computes.
-pub(super) fn lanes(shape: &Shape) -> usize {
+pub(in crate::plan) fn lanes(shape: &Shape) -> usize {
     if shape.last().is_some_and(|last| last % 4 == 0 && *last > 0) { 4 } else { 1 }
 }
 

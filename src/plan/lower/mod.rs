@@ -15,10 +15,11 @@ mod tiled;
 mod tridiagonal;
 
 pub use kernel::{Slot, offset_bytes, session_bytes};
+pub(super) use map::lanes;
 pub(super) use tiled::{Tiles, window, windowed};
 
 use super::choices::{Choices, Form, Knob, kernel_name};
-use super::classify::{Access, How, how};
+use super::classify::{Access, How, LOOPS, how};
 use super::emit::{Emitter, Source, Val, offset_name};
 use super::partition::{Body, Group, Partition, Partitioner};
 use crate::error::{Error, Result};
@@ -289,6 +290,16 @@ impl<'a> Lowering<'a> {
         let source = frame.source(name, text, self.key_paths.len(), group)?;
         let grid = grid(count as u64, group, &self.caps.limits)?;
         self.dispatch(frame, source, grid, about)
+    }
+
+    /// A software adapter may end loops early, and says nothing: what would run longer is refused.
+    fn within_turns(&self, turns: f64, what: &str) -> Result<()> {
+        if !self.caps.is_software() || turns <= LOOPS as f64 {
+            return Ok(());
+        }
+        let (what, needed, limit) = (format!("turns of loops an invocation, for {what},"), turns as u64, LOOPS as u64);
+        let hint = "make an output of what is inside the longest sum, in a plan before this one".into();
+        Err(Error::LimitExceeded { what, needed, limit, hint })
     }
 
     fn dispatch(&self, frame: &Frame, source: KernelSource, grid: [u32; 3], about: About) -> Result<Dispatch> {

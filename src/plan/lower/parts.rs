@@ -43,9 +43,9 @@ impl Lowering<'_> {
         let (arena, base) = (frame.arena(), frame.base(base));
         let word = idx[0].times(stride).plus(&flatten(&idx[1..], &node.shape)).plus(&out.base(base));
         out.store(arena, &word, &[part], node.dtype);
-        let flops = out.flops * places as f64;
+        let (flops, what) = (out.flops * places as f64, format!("{count} parts of {} #{}", node.op.name(), id.0));
+        self.within_turns(out.turns, &what)?;
         let body = format!("{STEP}{}", out.finish());
-        let what = format!("{count} parts of {} #{}", node.op.name(), id.0);
         let bytes = self.bytes(g, group) + (places as u64) * DType::BYTES;
         let about = About { looped: None, flops, bytes, what };
         self.finish(&frame, "parts", &entry(places, GROUP, &body), places, about).map(Some)

@@ -73,6 +73,7 @@ impl Lowering<'_> {
             false => self.store_rows(&mut frame, &mut out, group, &rows),
         }
         let (flops, turns, escaped) = (out.flops * invocations as f64, out.turns, out.escaped);
+        self.within_turns(turns, &self.what(group))?;
         let looped = looped.then(|| steps_at_once(turns));
         let body = format!("{}{}", if looped.is_some() { "" } else { STEP }, out.finish());
         let about = About { looped, flops, bytes: self.bytes(g, group), what: self.what(group) };

@@ -140,7 +140,8 @@ impl Stream<'_> {
                 }
             }
         }
-        self.out.close(&format!("for (var i = 0u; i < {}u; i++) {{", tile.rounds()), &[]);
+        // A number of rounds that a compiler knows would be unrolled if it is small, and llvmpipe's does not survive that (Mesa 22.3.6).
+        self.out.close(&format!("for (var i = 0u; i < {}u + nothing; i++) {{", tile.rounds()), &[]);
     }
 
     /// Level 0: what the pass reads.
