@@ -10,16 +10,32 @@ mod heat_2d;
 
 use ergodic::Result;
 use ergodic::data::{file, table};
-use ergodic::report::{Args, Metrics};
+use ergodic::report::{Args, Checkpoint, Metrics};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// Arguments of a child process, one a line.
+const VARIABLE: &str = "ERGODIC_TEST_FIELD_EXAMPLES";
 
 fn start(example: &'static str, preset: &str, out: &Path, sets: &[&str]) -> Result<()> {
+    let all = arguments(example, preset, out, sets);
+    let args = Args::parse_from(example, "", all).expect("flags");
+    if example == "heat_2d" { heat_2d::run(&args) } else { allen_cahn::run(&args) }
+}
+
+fn arguments(example: &str, preset: &str, out: &Path, sets: &[&str]) -> Vec<String> {
     let config = file::find(format!("assets/presets/{example}/{preset}.ron")).display().to_string();
     let fixed = ["x".into(), "--config".into(), config, "--out".into(), out.display().to_string()];
     let set = sets.iter().flat_map(|set| ["--set".to_string(), set.to_string()]);
-    let all = fixed.into_iter().chain(["--cache", "off"].map(String::from)).chain(set);
-    let args = Args::parse_from(example, "", all).expect("flags");
-    if example == "heat_2d" { heat_2d::run(&args) } else { allen_cahn::run(&args) }
+    fixed.into_iter().chain(["--cache", "off"].map(String::from)).chain(set).collect()
+}
+
+/// What a child process does; nothing in an ordinary run of the tests.
+#[test]
+fn child_process() {
+    let Ok(lines) = std::env::var(VARIABLE) else { return };
+    let args = Args::parse_from("allen_cahn", "", lines.lines()).expect("flags");
+    allen_cahn::run(&args).expect("a run");
 }
 
 fn folder(name: &str) -> PathBuf {
@@ -59,7 +75,7 @@ fn heat_flows_as_its_scheme_says_by_every_stepper() {
         assert!(found(&out, "heat_drift") < 10.0 * f64::from(f32::EPSILON) * steps.sqrt(), "{stepper}");
         assert!(found(&out, "kernel_error") < 0.05, "{stepper}");
     }
-    assert_eq!(table::read(out.join("history.csv")).unwrap().n_rows(), 5);
+    assert_eq!(table::read(out.join("history.csv")).unwrap().n_rows(), 6); // the start is one
     assert!(["fields.png", "laws.png"].iter().all(|name| out.join(name).exists()));
     // Heat that a cold wall takes: the images have the sign of the wall.
     start("heat_2d", "quick", &out, &[&grid("dirichlet(0.0)", "reflecting"), "looks=5", "time=0.03"]).unwrap();
@@ -104,4 +120,39 @@ fn presets_that_make_no_sense_are_refused_at_their_field() {
     refused("allen_cahn", &["disc.radius=95.0"], "disc.radius: must be more than 4 widths");
     refused("allen_cahn", &["fronts.drives=[2.0]"], "fronts.drives: must be numbers in (-1, 1)");
     assert!(!out.exists());
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupt_between_two_experiments_costs_nothing_that_was_seen() {
+    use std::process::{Command, Stdio};
+    let (whole, stopped) = (folder("whole"), folder("stopped"));
+    let sets = ["disc=None", "fronts.time=4.0", "coarsening.rows=96", "coarsening.columns=128"];
+    start("allen_cahn", "quick", &whole, &sets).expect("a run in one go");
+    let lines = arguments("allen_cahn", "quick", &stopped, &sets);
+    let mut child = Command::new(std::env::current_exe().expect("the path of this test"));
+    child.args(["--exact", "child_process", "--nocapture"]).env(VARIABLE, lines.join("\n"));
+    let mut child = child.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("a child");
+    let (begun, saved) = (Instant::now(), stopped.join("checkpoint.safetensors"));
+    while !saved.exists() {
+        assert!(begun.elapsed() < Duration::from_secs(120), "no checkpoint after the fronts");
+        assert!(child.try_wait().expect("a child").is_none(), "the child ended before it was interrupted");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill").success());
+    let output = child.wait_with_output().expect("a child");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("add --resume to go on from "), "{said}");
+    assert!(!stopped.join("metrics.json").exists());
+    let looks = Checkpoint::read(&saved).expect("a whole checkpoint").step();
+    assert!((40..81).contains(&looks), "{looks} looks of 40 at fronts and 41 at domains");
+
+    let resumed = [&lines[..], &["--resume".into()]].concat();
+    allen_cahn::run(&Args::parse_from("allen_cahn", "", resumed).expect("flags")).expect("a resumed run");
+    for name in ["front_0.3.speed", "coarsening.energy_rises", "coarsening.exponent", "coarsening.domain"] {
+        assert_eq!(found(&whole, name).to_bits(), found(&stopped, name).to_bits(), "{name}");
+    }
+    for name in ["history.csv", "fronts.png", "coarsening.png", "laws.png"] {
+        assert!(file::read(whole.join(name)).unwrap() == file::read(stopped.join(name)).unwrap(), "{name} differs");
+    }
 }

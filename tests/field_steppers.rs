@@ -268,6 +268,8 @@ fn what_makes_no_sense_is_refused_by_name() {
         let got = text(Grid::new([Axis::periodic(cells, 1.0)]).map(drop));
         assert_eq!(got, format!("number of cells along an axis is {cells}, but must be at least 3"));
     }
+    let got = text(Grid::new([Axis::periodic(1 << 16, 1.0), Axis::periodic(1 << 16, 1.0)]).map(drop));
+    assert_eq!(got, "number of cells of a grid is 65536 x 65536, but must be at most 2^31 in all");
     assert_eq!(text(Grid::new([]).map(drop)), "number of axes of a grid is 0, but must be 1, 2 or 3");
     let got = text(Grid::new([Axis::periodic(4, 0.0)]).map(drop));
     assert_eq!(got, "length of an axis is 0, but must be finite and above 0");

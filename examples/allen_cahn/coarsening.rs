@@ -11,7 +11,7 @@ use ergodic::gpu::Gpu;
 use ergodic::graph::{Graph, Var};
 use ergodic::plan::{Bindings, CompileOptions, Plan, Session};
 use ergodic::random::RngKey;
-use ergodic::report::{Plot, Progress, Run, write_figure};
+use ergodic::report::{Films, History, Plot, Progress, Run, write_figure};
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
 
@@ -32,13 +32,10 @@ pub struct Coarsening {
 }
 
 /// All fields at one time.
-struct Look {
-    step: u64,
+struct Look<'a> {
     time: f64,
     /// Energy a cell, of each field.
-    energy: Vec<f64>,
-    /// The first field.
-    view: Vec<f64>,
+    energy: &'a [f64],
 }
 
 fn linear() -> Linear {
@@ -65,9 +62,11 @@ fn energy<'g>(grid: &Grid, u: Var<'g>) -> Result<Var<'g>> {
 impl Coarsening {
     /// Tells `refuse` whether each field makes sense.
     pub fn check(&self, refuse: impl Fn(&str, bool, &str) -> Result<()>) -> Result<()> {
-        refuse("rows", self.rows >= 3, "must be at least 3")?;
-        refuse("columns", self.columns >= 3, "must be at least 3")?;
-        refuse("fields", self.fields >= 1, "is 0, but must be at least 1")?;
+        refuse("rows", (3..=1 << 14).contains(&self.rows), "must be 3 to 16384")?;
+        refuse("columns", (3..=1 << 14).contains(&self.columns), "must be 3 to 16384")?;
+        refuse("fields", (1..=1 << 10).contains(&self.fields), "must be 1 to 1024")?;
+        let cells = self.rows * self.columns * self.fields;
+        refuse("fields", cells <= 1 << 27, "are more than 2^27 cells in all, half a gigabyte")?;
         refuse("looks", self.looks >= 4, "must be at least 4")?;
         let positive = |x: f64| x.is_finite() && x > 0.0;
         let limit = self.grid()?.largest_step(&linear(), Method::Euler)?;
@@ -81,7 +80,8 @@ impl Coarsening {
         Grid::new([self.rows, self.columns].map(|cells| Axis::periodic(cells, cells as f64)))
     }
 
-    pub fn run(&self, gpu: &Gpu, run: &mut Run, seed: u64) -> Result<String> {
+    /// What was found; `None` if the run was interrupted.
+    pub fn run(&self, gpu: &Gpu, run: &mut Run, films: &mut Films, seed: u64) -> Result<Option<String>> {
         let (grid, g) = (self.grid()?, Graph::new());
         let shape = [self.fields, self.rows, self.columns];
         let u = g.input("u", shape);
@@ -89,39 +89,58 @@ impl Coarsening {
         let next = grid.explicit_step(u, &linear(), Method::Euler, self.step, rest)?;
         let (key, cells) = (RngKey::new(seed), grid.n_cells());
         let draw = |i: usize| self.noise * f64::from(key.normal((i / cells) as u32, (i % cells) as u32, 0));
-        let start: Vec<f64> = (0..self.fields * cells).map(draw).collect();
+        films.begin("coarsening", self.looks + 1);
+        let start = films.state().unwrap_or_else(|| (0..self.fields * cells).map(draw).collect());
         let mut stepper = Stepper::new(gpu, next, &start, Ok)?;
-        let looks = self.watch(gpu, run, &mut stepper, energy(&grid, u)?)?;
+        self.watch(gpu, run, films, &mut stepper, energy(&grid, u)?)?;
+        if films.next_look().is_some() {
+            return Ok(None);
+        }
         run.metrics.set("coarsening.steps_together", stepper.together());
-        self.report(run, &looks)
+        let looks: Vec<_> = films.rows().iter().map(|row| Look { time: row[0], energy: &row[1..] }).collect();
+        self.report(run, &looks, films.frames()).map(Some)
     }
 
-    /// Step and look, and step again.
-    fn watch(&self, gpu: &Gpu, run: &mut Run, stepper: &mut Stepper, energy: Var<'_>) -> Result<Vec<Look>> {
+    /// Step and look, and step again, until the last look or an interrupt.
+    fn watch(&self, gpu: &Gpu, run: &mut Run, films: &mut Films, stepper: &mut Stepper, energy: Var<'_>) -> Result<()> {
         let plan = Plan::compile(gpu, &[("energy", energy)], &CompileOptions::labelled("energy"))?;
         let mut watch = Session::new(&plan, Bindings::new().tensor("u", stepper.tensor()?))?;
-        let mut history = run.history(&["time", "energy", "energy_se", "domain"])?;
-        let (mut looks, mut done, mut seconds, cells) = (vec![], 0, 0.0, self.rows * self.columns);
-        let mut progress = Progress::new("coarsening", 0, self.looks);
-        for i in 0..=self.looks {
+        let mut history = History::create(run.path("history.csv"), &["time", "energy", "energy_se", "domain"])?;
+        let mut note = |look: u64, row: &[f64]| {
+            let (energy, se) = mean(&row[1..]);
+            history.append(self.steps_at(look), &[row[0], energy, se, tension() / energy]).map(|()| energy)
+        };
+        films.rows().iter().zip(0..).try_for_each(|(row, look)| note(look, row).map(drop))?;
+        let (mut taken, mut seconds, cells) = (0, 0.0, self.rows * self.columns);
+        let mut progress = Progress::new("coarsening", films.next_look().unwrap_or(self.looks), self.looks);
+        while let Some(i) = films.next_look() {
             let begun = Instant::now();
-            let steps = self.steps_at(i) - done;
+            let steps = self.steps_at(i) - self.steps_at(i.saturating_sub(1));
             if steps > 0 {
                 stepper.run(run, steps)?;
             }
-            done += steps;
+            taken += steps;
             seconds += begun.elapsed().as_secs_f64();
             watch.run(1)?;
-            let energy: Vec<f64> = watch.read::<f32>("energy")?.wait()?.into_iter().map(f64::from).collect();
-            let (energy_mean, se) = mean(&energy);
-            let (time, view) = (self.step * done as f64, stepper.field()?[..cells].to_vec());
-            history.append(done, &[time, energy_mean, se, tension() / energy_mean])?;
-            progress.set(i, format_args!("energy {energy_mean:.4}  domains {:.1}", tension() / energy_mean));
-            looks.push(Look { step: done, time, energy, view });
+            let energy = watch.read::<f32>("energy")?.wait()?.into_iter().map(f64::from);
+            let row: Vec<f64> = [self.step * self.steps_at(i) as f64].into_iter().chain(energy).collect();
+            let (energy, field) = (note(i, &row)?, stepper.field()?);
+            progress.set(i, format_args!("energy {energy:.4}  domains {:.1}", tension() / energy));
+            films.add(&row, &field, self.shown().contains(&i).then_some(&field[..cells]));
+            if films.saved_and_interrupted(run)? {
+                return Ok(());
+            }
         }
-        progress.finish(format_args!("{done} steps"));
-        run.metrics.set("coarsening.cell_steps_per_s", (self.fields * cells) as f64 * done as f64 / seconds);
-        Ok(looks)
+        progress.finish(format_args!("{} steps", self.steps_at(self.looks)));
+        if taken > 0 {
+            run.metrics.set("coarsening.cell_steps_per_s", (self.fields * cells) as f64 * taken as f64 / seconds);
+        }
+        Ok(())
+    }
+
+    /// Looks that are shown.
+    fn shown(&self) -> [u64; 4] {
+        [0.1, 0.4, 0.7, 1.0].map(|part| (self.looks as f64 * part).round() as u64)
     }
 
     /// Steps done at look `i`: evenly spaced in the logarithm of time from 1 on.
@@ -132,16 +151,14 @@ impl Coarsening {
         }
     }
 
-    fn report(&self, run: &mut Run, looks: &[Look]) -> Result<String> {
-        let falls = looks.windows(2).flat_map(|pair| pair[0].energy.iter().zip(&pair[1].energy).map(|(a, b)| (*a, *b)));
-        let rises =
-            looks[1..].windows(2).flat_map(|p| p[0].energy.iter().zip(&p[1].energy)).filter(|(a, b)| b > a).count();
-        let first_rise = falls.filter(|(a, b)| b > a).count() - rises;
-        run.metrics.set("coarsening.energy_rises", (rises + first_rise) as f64);
+    fn report(&self, run: &mut Run, looks: &[Look<'_>], views: &[(u64, Vec<f64>)]) -> Result<String> {
+        let pairs = looks.windows(2).flat_map(|pair| pair[0].energy.iter().zip(pair[1].energy));
+        let rises = pairs.filter(|(a, b)| b > a).count();
+        run.metrics.set("coarsening.energy_rises", rises as f64);
         // The law holds once domains are wider than walls and until they feel the torus: the last decade in time.
-        let late = |look: &&Look| look.time > self.time / 10.0;
+        let late = |look: &&Look<'_>| look.time > self.time / 10.0;
         let grown = |field: usize| {
-            let point = |look: &Look| (look.time.ln(), (tension() / look.energy[field]).ln());
+            let point = |look: &Look<'_>| (look.time.ln(), (tension() / look.energy[field]).ln());
             line(&looks.iter().filter(late).map(point).collect::<Vec<_>>()).0
         };
         let exponents: Vec<f64> = (0..self.fields).map(grown).collect();
@@ -150,7 +167,7 @@ impl Coarsening {
         run.metrics.set("coarsening.exponent_expected", 0.5);
         let last = looks.last().map_or(f64::NAN, |look| tension() / look.mean().0);
         run.metrics.set("coarsening.domain", last);
-        self.pictures(run, looks)?;
+        self.pictures(run, looks, views)?;
         let energy = match rises {
             0 => "energy never rises".to_string(),
             n => format!("energy rises {n} times"),
@@ -158,15 +175,14 @@ impl Coarsening {
         Ok(format!("{energy}; domains grow like t^({exponent:.2} +- {se:.2}), expected 1/2"))
     }
 
-    fn pictures(&self, run: &Run, looks: &[Look]) -> Result<()> {
-        let shown = [0.1, 0.4, 0.7, 1.0].map(|part| ((looks.len() - 1) as f64 * part).round() as usize);
+    fn pictures(&self, run: &Run, looks: &[Look<'_>], views: &[(u64, Vec<f64>)]) -> Result<()> {
         let corner = (self.columns as f64, self.rows as f64);
-        let heat = |i: usize| {
-            let axes = Plot::new(format!("t = {:.1}", looks[i].time)).x("x").y("y");
-            axes.heat("u", &looks[i].view, self.columns, (0.0, 0.0), corner)
+        let heat = |(look, view): &(u64, Vec<f64>)| {
+            let axes = Plot::new(format!("t = {:.1}", looks[*look as usize].time)).x("x").y("y");
+            axes.heat("u", view, self.columns, (0.0, 0.0), corner)
         };
-        write_figure(run.path("coarsening.png"), 2, &shown.map(heat))?;
-        let later: Vec<&Look> = looks.iter().filter(|look| look.step > 0).collect();
+        write_figure(run.path("coarsening.png"), 2, &views.iter().map(heat).collect::<Vec<_>>())?;
+        let later: Vec<&Look<'_>> = looks.iter().filter(|look| look.time > 0.0).collect();
         let times: Vec<f64> = later.iter().map(|look| look.time).collect();
         let (mean, se): (Vec<f64>, Vec<f64>) = later.iter().map(|look| look.mean()).unzip();
         let off = |sign: f64| mean.iter().zip(&se).map(|(m, se)| m + sign * 2.0 * se).collect::<Vec<_>>();
@@ -181,10 +197,10 @@ impl Coarsening {
     }
 }
 
-impl Look {
+impl Look<'_> {
     /// Mean over fields and its standard error.
     fn mean(&self) -> (f64, f64) {
-        mean(&self.energy)
+        mean(self.energy)
     }
 }
 

@@ -6,7 +6,7 @@ use ergodic::dynamics::ode::Method;
 use ergodic::field::{Axis, Edge, Grid, Linear, Order};
 use ergodic::gpu::Gpu;
 use ergodic::graph::Graph;
-use ergodic::report::{History, Plot, Progress, Run, write_figure};
+use ergodic::report::{Films, History, Plot, Progress, Run, write_figure};
 use serde::{Deserialize, Serialize};
 use std::f64::consts::PI;
 
@@ -31,7 +31,7 @@ const LOOKS: u64 = 40;
 impl Disc {
     /// Tells `refuse` whether each field makes sense.
     pub fn check(&self, refuse: impl Fn(&str, bool, &str) -> Result<()>) -> Result<()> {
-        refuse("cells", self.cells >= 3, "must be at least 3")?;
+        refuse("cells", (3..=1 << 13).contains(&self.cells), "must be 3 to 8192")?;
         let far = 4.0 * self.width();
         refuse("diffusion", far.is_finite() && far > 0.0, "must be a positive number")?;
         let fits = self.radius > far && self.radius + far < self.cells as f64;
@@ -65,34 +65,41 @@ impl Disc {
         PI * self.radius.powi(2) - 2.0 * PI * self.diffusion * time
     }
 
-    pub fn run(&self, gpu: &Gpu, run: &mut Run) -> Result<String> {
+    /// What was found; `None` if the run was interrupted.
+    pub fn run(&self, gpu: &Gpu, run: &mut Run, films: &mut Films) -> Result<Option<String>> {
         let (grid, g) = (self.grid()?, Graph::new());
         let u = g.input("u", grid.shape());
         let rest = |u| Ok(reaction(u, None));
         let next = grid.explicit_step(u, &self.linear(), Method::Euler, self.step, rest)?;
-        let start = grid.sample(|x| ((self.radius - x[0].hypot(x[1])) / self.width()).tanh());
+        films.begin("disc", LOOKS + 1);
+        let start = || grid.sample(|x| ((self.radius - x[0].hypot(x[1])) / self.width()).tanh());
+        let start = films.state().unwrap_or_else(start);
         let mut stepper = Stepper::new(gpu, next, &start, Ok)?;
         let time = (1.0 - self.until) * self.radius.powi(2) / (2.0 * self.diffusion);
         let between = (time / self.step / LOOKS as f64).ceil() as u64;
         let mut history = History::create(run.path("disc.csv"), &["time", "area", "area_exact"])?;
-        let (mut areas, mut fields, mut progress) = (vec![], vec![], Progress::new("disc", 0, LOOKS));
-        for look in 0..=LOOKS {
+        let mut note = |look: u64, row: &[f64]| history.append(between * look, &[row[0], row[1], self.area(row[0])]);
+        films.rows().iter().zip(0..).try_for_each(|(row, look)| note(look, row))?;
+        let mut progress = Progress::new("disc", films.next_look().unwrap_or(LOOKS), LOOKS);
+        while let Some(look) = films.next_look() {
             if look > 0 {
                 stepper.run(run, between)?;
             }
             let (time, field) = (self.step * (between * look) as f64, stepper.field()?);
             // Four quarters; a cell counts by how far it is into the phase 1.
             let area = 4.0 * field.iter().map(|u| 0.5 * (u + 1.0)).sum::<f64>();
-            areas.push((time, area));
-            history.append(between * look, &[time, area, self.area(time)])?;
+            note(look, &[time, area])?;
             progress.set(look, format_args!("area {area:.0}"));
-            if look % (LOOKS / 2) == 0 {
-                fields.push((time, field));
+            films.add(&[time, area], &field, look.is_multiple_of(LOOKS / 2).then_some(&field));
+            if films.saved_and_interrupted(run)? {
+                return Ok(None);
             }
         }
         progress.finish(format_args!("{} steps", between * LOOKS));
         run.metrics.set("disc.steps_together", stepper.together());
-        self.report(run, &areas, &fields)
+        let areas: Vec<(f64, f64)> = films.rows().iter().map(|row| (row[0], row[1])).collect();
+        let timed = |(look, field): &(u64, Vec<f64>)| (areas[*look as usize].0, field.clone());
+        self.report(run, &areas, &films.frames().iter().map(timed).collect::<Vec<_>>()).map(Some)
     }
 
     fn report(&self, run: &mut Run, areas: &[(f64, f64)], fields: &[(f64, Vec<f64>)]) -> Result<String> {

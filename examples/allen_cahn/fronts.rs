@@ -8,7 +8,7 @@ use ergodic::Result;
 use ergodic::field::{Axis, Edge, Grid, Implicit, Linear};
 use ergodic::gpu::{Gpu, Tensor};
 use ergodic::graph::Graph;
-use ergodic::report::{Plot, Progress, Run, write_figure};
+use ergodic::report::{Films, Plot, Progress, Run, write_figure};
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -33,7 +33,7 @@ impl Fronts {
     /// Tells `refuse` whether each field makes sense.
     pub fn check(&self, refuse: impl Fn(&str, bool, &str) -> Result<()>) -> Result<()> {
         let positive = |x: f64| x.is_finite() && x > 0.0;
-        refuse("cells", self.cells >= 3, "must be at least 3")?;
+        refuse("cells", (3..=1 << 20).contains(&self.cells), "must be 3 to 2^20")?;
         refuse("length", positive(self.length), "must be a positive number")?;
         refuse("step", positive(self.step), "must be a positive number")?;
         refuse("time", positive(self.time) && self.time >= self.step, "must be at least a step")?;
@@ -45,7 +45,8 @@ impl Fronts {
         refuse("length", room, "is too short: a front comes within 5 widths of a wall")
     }
 
-    pub fn run(&self, gpu: &Gpu, run: &mut Run) -> Result<String> {
+    /// What was found; `None` if the run was interrupted.
+    pub fn run(&self, gpu: &Gpu, run: &mut Run, films: &mut Films) -> Result<Option<String>> {
         let wall = Edge::Reflecting;
         let axis = Axis::between(self.cells, self.length, wall, wall);
         let (grid, g, n) = (Grid::new([axis])?, Graph::new(), self.drives.len());
@@ -54,23 +55,30 @@ impl Fronts {
         let rest = |u| Ok(reaction(u, Some(drive)));
         let next = grid.implicit_explicit_two(u, &linear, Implicit::Lines, self.step, rest)?;
         let tanh = |x: f64, at: f64| ((x - at) / WIDTH).tanh();
-        let start: Vec<f64> = (0..n).flat_map(|_| grid.sample(|x| tanh(x[0], START * self.length))).collect();
+        films.begin("fronts", LOOKS);
+        let start = || (0..n).flat_map(|_| grid.sample(|x| tanh(x[0], START * self.length))).collect();
+        let start = films.state().unwrap_or_else(start);
         let drives: Vec<f32> = self.drives.iter().map(|&h| h as f32).collect();
         let drives = Tensor::from_slice(gpu, "drive", &[n, 1], &drives)?;
         let mut stepper = Stepper::new(gpu, next, &start, |bindings| Ok(bindings.tensor("drive", &drives)))?;
         let between = (self.time / self.step / LOOKS as f64).ceil().max(1.0) as u64;
-        let mut places: Vec<Vec<(f64, f64)>> = vec![vec![]; n];
-        let mut progress = Progress::new("fronts", 0, LOOKS);
-        for look in 1..=LOOKS {
+        let place = |field: &[f64]| self.length * 0.5 - 0.5 * field.iter().sum::<f64>() * axis.spacing();
+        let mut progress = Progress::new("fronts", films.next_look().unwrap_or(LOOKS), LOOKS);
+        while let Some(look) = films.next_look() {
             stepper.run(run, between)?;
-            let (time, fields) = (self.step * (between * look) as f64, stepper.field()?);
-            for (place, field) in places.iter_mut().zip(fields.chunks_exact(self.cells)) {
-                place.push((time, self.length * 0.5 - 0.5 * field.iter().sum::<f64>() * axis.spacing()));
+            let (time, fields) = (self.step * (between * (look + 1)) as f64, stepper.field()?);
+            let row: Vec<f64> = [time].into_iter().chain(fields.chunks_exact(self.cells).map(place)).collect();
+            progress.set(look + 1, format_args!("time {time:.1}"));
+            films.add(&row, &fields, (look + 1 == LOOKS).then_some(&fields));
+            if films.saved_and_interrupted(run)? {
+                return Ok(None);
             }
-            progress.set(look, format_args!("time {time:.1}"));
         }
-        progress.finish(format_args!("{} fronts", n));
-        self.report(run, &axis, &places, &stepper.field()?)
+        progress.finish(format_args!("{n} fronts"));
+        let places = |k: usize| films.rows().iter().map(|row| (row[0], row[k + 1])).collect();
+        let places: Vec<Vec<(f64, f64)>> = (0..n).map(places).collect();
+        let last = films.frames().last().map_or(&[][..], |(_, fields)| fields);
+        self.report(run, &axis, &places, last).map(Some)
     }
 
     /// Speeds and shapes beside the exact ones. The second half of the time is used: a front first takes its own shape.

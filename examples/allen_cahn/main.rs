@@ -12,11 +12,11 @@ mod coarsening;
 mod disc;
 mod fronts;
 
+use ergodic::Result;
 use ergodic::gpu::{Gpu, Tensor};
 use ergodic::graph::Var;
 use ergodic::plan::{Bindings, CompileOptions, Plan, Session};
-use ergodic::report::{Args, Run};
-use ergodic::{Error, Result};
+use ergodic::report::{Args, Films, Preset, Run};
 use serde::{Deserialize, Serialize};
 use std::process::ExitCode;
 
@@ -42,29 +42,46 @@ fn main() -> ExitCode {
 /// The whole example: everything it finds is in the folder that `args` name.
 pub fn run(args: &Args) -> Result<()> {
     let preset = args.preset::<Problem>()?;
+    check(&preset)?;
     let problem: &Problem = &preset;
+    let gpu = Gpu::headless(args.gpu_options()?)?;
+    let mut run = Run::start(args, &preset)?;
+    let mut films = Films::open(&run, &gpu.info().name)?;
+    match experiments(&gpu, &mut run, &mut films, problem)? {
+        Some(found) => run.finish(&found).map(drop),
+        None => {
+            run.stop(films.next_look().unwrap_or(0));
+            Ok(())
+        }
+    }
+}
+
+/// What the experiments of a preset found; `None` if the run was interrupted.
+fn experiments(gpu: &Gpu, run: &mut Run, films: &mut Films, problem: &Problem) -> Result<Option<String>> {
+    let fronts = problem.fronts.as_ref().map(|fronts| fronts.run(gpu, run, films)).transpose()?;
+    if let Some(None) = fronts {
+        return Ok(None);
+    }
+    let disc = problem.disc.as_ref().map(|disc| disc.run(gpu, run, films)).transpose()?;
+    if let Some(None) = disc {
+        return Ok(None);
+    }
+    let coarsening = problem.coarsening.as_ref();
+    let coarsening = coarsening.map(|fields| fields.run(gpu, run, films, problem.seed)).transpose()?;
+    let found = [fronts, disc, coarsening].into_iter().flatten().collect::<Option<Vec<_>>>();
+    Ok(found.map(|found| found.join("; ")))
+}
+
+/// What the types cannot say.
+pub fn check(preset: &Preset<Problem>) -> Result<()> {
+    let problem: &Problem = preset;
     let any = problem.fronts.is_some() || problem.disc.is_some() || problem.coarsening.is_some();
     preset.check("preset", any, "needs one of `fronts`, `disc` and `coarsening`")?;
-    let within = |part: &'static str| {
-        let preset = &preset;
-        move |field: &str, ok: bool, why: &str| preset.check(&format!("{part}.{field}"), ok, why)
-    };
+    let within =
+        |part: &'static str| move |field: &str, ok: bool, why: &str| preset.check(&format!("{part}.{field}"), ok, why);
     problem.fronts.as_ref().map_or(Ok(()), |fronts| fronts.check(within("fronts")))?;
     problem.disc.as_ref().map_or(Ok(()), |disc| disc.check(within("disc")))?;
-    problem.coarsening.as_ref().map_or(Ok(()), |coarsening| coarsening.check(within("coarsening")))?;
-    let gpu = Gpu::headless(args.gpu_options()?)?;
-    let (mut run, mut found) = (Run::start(args, &preset)?, vec![]);
-    if let Some(fronts) = &problem.fronts {
-        found.push(fronts.run(&gpu, &mut run)?);
-    }
-    if let Some(disc) = &problem.disc {
-        found.push(disc.run(&gpu, &mut run)?);
-    }
-    if let Some(coarsening) = &problem.coarsening {
-        found.push(coarsening.run(&gpu, &mut run, problem.seed)?);
-    }
-    run.finish(&found.join("; "))?;
-    Ok(())
+    problem.coarsening.as_ref().map_or(Ok(()), |coarsening| coarsening.check(within("coarsening")))
 }
 
 /// Rate at which the reaction pulls each phase back.
@@ -95,12 +112,8 @@ impl Stepper {
         Ok(Stepper { plan, session })
     }
 
-    /// Take so many steps; refuses to go on once the user wants the run to end.
+    /// Take so many steps.
     pub fn run(&mut self, run: &Run, steps: u64) -> Result<()> {
-        if run.interrupted() {
-            let want = "started again: it keeps no checkpoint";
-            return Err(Error::Invalid { what: "run", got: "interrupted".into(), want });
-        }
         self.session.run(steps)?;
         self.session.check()?;
         run.stepped();

@@ -12,7 +12,7 @@ mod quadratic;
 mod wells;
 
 use ergodic::methods::ebm::{State, Trainer, Values};
-use ergodic::report::{Args, Checkpoint, Run};
+use ergodic::report::{Args, Checkpoint, Preset, Run};
 use ergodic::{Error, Result, gpu::Gpu};
 use serde::{Deserialize, Serialize};
 use std::process::ExitCode;
@@ -39,17 +39,7 @@ fn main() -> ExitCode {
 /// The whole example: everything it finds is in the folder that `args` name.
 pub fn run(args: &Args) -> Result<()> {
     let preset = args.preset::<Problem>()?;
-    preset.check(
-        "preset",
-        preset.wells.is_some() != preset.quadratic.is_some(),
-        "needs one of `wells` and `quadratic`",
-    )?;
-    if let Some(problem) = &preset.wells {
-        problem.check(|field, ok, why| preset.check(&format!("wells.{field}"), ok, why))?;
-    }
-    if let Some(problem) = &preset.quadratic {
-        problem.check(|field, ok, why| preset.check(&format!("quadratic.{field}"), ok, why))?;
-    }
+    check(&preset)?;
     let gpu = Gpu::headless(args.gpu_options()?)?;
     let run = Run::start(args, &preset)?;
     match (&preset.wells, &preset.quadratic) {
@@ -57,6 +47,19 @@ pub fn run(args: &Args) -> Result<()> {
         (_, Some(problem)) => quadratic::run(&gpu, run, problem, preset.seed),
         _ => Ok(()),
     }
+}
+
+/// What the types cannot say.
+pub fn check(preset: &Preset<Problem>) -> Result<()> {
+    let one = preset.wells.is_some() != preset.quadratic.is_some();
+    preset.check("preset", one, "needs one of `wells` and `quadratic`")?;
+    if let Some(problem) = &preset.wells {
+        problem.check(|field, ok, why| preset.check(&format!("wells.{field}"), ok, why))?;
+    }
+    if let Some(problem) = &preset.quadratic {
+        problem.check(|field, ok, why| preset.check(&format!("quadratic.{field}"), ok, why))?;
+    }
+    Ok(())
 }
 
 /// A checkpoint with everything that `trainer` must remember, names starting with `prefix`.

@@ -6,7 +6,7 @@ use super::{recall, remember};
 use ergodic::data::GaussianMixture;
 use ergodic::gpu::{Gpu, Tensor};
 use ergodic::methods::ebm::{Diagnostics, Energy, InitialWalkers, Method, Mixture, TrainConfig, Trainer};
-use ergodic::report::{History, Progress, Run};
+use ergodic::report::{History, Progress, Run, checked_in};
 use ergodic::{Error, Result, random::RngKey};
 use serde::{Deserialize, Serialize};
 use std::time::{Duration, Instant};
@@ -84,12 +84,7 @@ impl Wells {
         refuse("start_mass_1", part(self.start_mass_1), "must be above 0 and below 1")?;
         refuse("contenders", !self.contenders.is_empty(), "is empty, but must name a method")?;
         let configs = self.contenders.iter().map(|c| TrainConfig { method: c.method, ..self.train.clone() });
-        configs.map(|config| config.check()).try_for_each(|checked| match checked {
-            Err(Error::Invalid { what, got, want }) => {
-                refuse(&format!("train.{what}"), false, &format!("is {got}, but must be {want}"))
-            }
-            other => other,
-        })
+        configs.map(|config| config.check()).try_for_each(|found| checked_in(&refuse, "train", found))
     }
 
     fn on_axis(&self, at: f64) -> Vec<f64> {

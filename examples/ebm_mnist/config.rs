@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use ergodic::Result;
 use ergodic::methods::ebm::{Method, TrainConfig};
 use ergodic::nn::Activation;
-use ergodic::report::Preset;
+use ergodic::report::{Preset, checked_in};
 use serde::{Deserialize, Serialize};
 
 /// What `assets/presets/ebm_mnist/*.ron` holds.
@@ -75,7 +75,7 @@ fn folder() -> PathBuf {
 /// What the types cannot say.
 pub fn check(preset: &Preset<Config>) -> Result<()> {
     let positive = |x: f64| x > 0.0 && x.is_finite();
-    let n: usize = preset.digits.iter().map(|d| d.1).sum();
+    let n = preset.digits.iter().fold(0, |n: usize, d| n.saturating_add(d.1));
     preset.check("digits", preset.digits.len() > 1 && n > 1, "is fewer than two digits; weigh at least two")?;
     preset.check("digits", preset.digits.iter().all(|d| d.0 < 10 && d.1 > 0), "must be (digit, images), both there")?;
     preset.check("noise", positive(preset.noise), format!("is {}, but must be positive", preset.noise))?;
@@ -93,5 +93,5 @@ pub fn check(preset: &Preset<Config>) -> Result<()> {
     if let Coordinates::Components(k) = preset.coordinates {
         preset.check("coordinates", k > 0, "is 0 components, but must be at least 1")?;
     }
-    preset.train.check()
+    checked_in(&|field, ok, why| preset.check(field, ok, why), "train", preset.train.check())
 }

@@ -11,11 +11,11 @@
 mod pictures;
 mod problem;
 
+use ergodic::Result;
 use ergodic::gpu::{Gpu, Tensor};
 use ergodic::graph::Graph;
 use ergodic::plan::{Bindings, CompileOptions, Plan, Session};
-use ergodic::report::{Args, Progress, Run};
-use ergodic::{Error, Result};
+use ergodic::report::{Args, Films, History, Progress, Run};
 use problem::{Problem, dot};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -31,10 +31,17 @@ pub fn run(args: &Args) -> Result<()> {
     problem.check(|field, ok, why| preset.check(field, ok, why))?;
     let gpu = Gpu::headless(args.gpu_options()?)?;
     let mut run = Run::start(args, &preset)?;
-    let looks = flow(&gpu, &mut run, problem)?;
-    let Some(last) = looks.last() else { return Ok(()) };
-    let worst = measure(&mut run, problem, last)?;
-    pictures::write(&run, problem, &looks)?;
+    let mut films = Films::open(&run, &gpu.info().name)?;
+    films.begin("heat", problem.looks + 1);
+    flow(&gpu, &mut run, problem, &mut films)?;
+    if let Some(look) = films.next_look() {
+        run.stop(problem.steps()?.0 * (look - 1));
+        return Ok(());
+    }
+    let looks: Vec<Look> = films.rows().iter().map(|row| Look { time: row[0], mode: row[1], heat: row[2] }).collect();
+    let (Some(last), Some((_, kernel))) = (looks.last(), films.frames().last()) else { return Ok(()) };
+    let worst = measure(&mut run, problem, last, kernel)?;
+    pictures::write(&run, problem, &looks, films.frames())?;
     let [mode, exact] = ["mode", "mode_exact"].map(|name| run.metrics.get(name).unwrap_or(f64::NAN));
     let heat = match problem.conserves() {
         true => format!("heat drifts by {:.0e}", run.metrics.get("heat_drift").unwrap_or(f64::NAN)),
@@ -51,51 +58,61 @@ pub struct Look {
     pub mode: f64,
     /// Of the unit that was put into one cell, what is there.
     pub heat: f64,
-    /// Temperatures around the point.
-    pub kernel: Vec<f64>,
 }
 
 const COLUMNS: [&str; 4] = ["time", "mode", "mode_exact", "heat"];
 
-/// Let the heat flow; a look at the fields now and then.
-fn flow(gpu: &Gpu, run: &mut Run, problem: &Problem) -> Result<Vec<Look>> {
-    let ((between, step), g) = (problem.steps()?, Graph::new());
+/// Let the heat flow, from where it was; a look at the fields now and then, until the last or an interrupt.
+fn flow(gpu: &Gpu, run: &mut Run, problem: &Problem, films: &mut Films) -> Result<()> {
+    let ((between, step), cells) = (problem.steps()?, problem.grid.n_cells());
+    let start = films.state().unwrap_or_else(|| start(problem));
+    let (plan, mut session) = session(gpu, problem, step, &start)?;
+    let mut history = History::create(run.path("history.csv"), &COLUMNS)?;
+    let mut line =
+        |i: u64, row: &[f64]| history.append(between * i, &[row[0], row[1], (problem.rate() * row[0]).exp(), row[2]]);
+    films.rows().iter().zip(0..).try_for_each(|(row, i)| line(i, row))?;
+    let begun_at = films.next_look().unwrap_or(problem.looks);
+    let (mut progress, mut seconds) = (Progress::new("heat_2d", begun_at, problem.looks), 0.0);
+    while let Some(i) = films.next_look() {
+        let begun = Instant::now();
+        if i > 0 {
+            session.run(between)?;
+            session.check()?;
+            run.stepped();
+        }
+        // The first steps compile the kernels.
+        seconds += if i > begun_at.max(1) { begun.elapsed().as_secs_f64() } else { 0.0 };
+        let fields: Vec<f64> = session.read::<f32>("u")?.wait()?.into_iter().map(f64::from).collect();
+        let row = look(problem, step * (between * i) as f64, &fields);
+        line(i, &row)?;
+        progress.set(i, format_args!("mode {:.4}  heat {:.6}", row[1], row[2]));
+        films.add(&row, &fields, problem.shown().contains(&i).then_some(&fields[cells..]));
+        if films.saved_and_interrupted(run)? {
+            return Ok(());
+        }
+    }
+    progress.finish(format_args!("{} steps of {step:.2e}", between * problem.looks));
+    run.metrics.set("steps", (between * problem.looks) as f64).set("step", step);
+    run.metrics.set("steps_together", plan.report().steps_together() as f64);
+    let timed = between * problem.looks.saturating_sub(begun_at.max(1));
+    if timed > 0 {
+        run.metrics.set("cell_steps_per_s", (2 * cells) as f64 * timed as f64 / seconds);
+    }
+    Ok(())
+}
+
+/// What takes steps of this length from these fields.
+fn session(gpu: &Gpu, problem: &Problem, step: f64, start: &[f64]) -> Result<(Plan, Session)> {
+    let g = Graph::new();
     let shape = [&[2], &problem.grid.shape()[..]].concat();
     let modes = problem.modes(&g);
     let next = problem.next(g.input("u", shape.clone()), modes.as_ref(), step)?;
     let plan = Plan::compile(gpu, &[("u", next)], &CompileOptions::labelled("heat"))?;
-    let start: Vec<f32> = start(problem).iter().map(|&u| u as f32).collect();
+    let start: Vec<f32> = start.iter().map(|&u| u as f32).collect();
     let bindings = Bindings::new().tensor("u", &Tensor::from_slice(gpu, "u", &shape, &start)?);
     let bindings = modes.as_ref().map_or(Ok(bindings.clone()), |modes| modes.bind(gpu, bindings))?;
-    let mut session = Session::new(&plan, bindings)?;
-    let mut history = run.history(&COLUMNS)?;
-    let mut looks = vec![look(problem, 0.0, &session)?];
-    let (mut progress, mut seconds) = (Progress::new("heat_2d", 0, problem.looks), 0.0);
-    for i in 1..=problem.looks {
-        let begun = Instant::now();
-        session.run(between)?;
-        session.check()?;
-        // The first steps compile the kernels.
-        seconds += if i > 1 { begun.elapsed().as_secs_f64() } else { 0.0 };
-        run.stepped();
-        let now = look(problem, step * (between * i) as f64, &session)?;
-        history.append(between * i, &[now.time, now.mode, (problem.rate() * now.time).exp(), now.heat])?;
-        progress.set(i, format_args!("mode {:.4}  heat {:.6}", now.mode, now.heat));
-        looks.push(now);
-        if run.interrupted() {
-            return Err(Error::Invalid {
-                what: "run",
-                got: "interrupted".into(),
-                want: "started again: it keeps no checkpoint",
-            });
-        }
-    }
-    progress.finish(format_args!("{} steps of {step:.2e}", between * problem.looks));
-    let steps = between * problem.looks.saturating_sub(1);
-    let rate = (2 * problem.grid.n_cells()) as f64 * steps as f64 / seconds;
-    run.metrics.set("steps", (between * problem.looks) as f64).set("step", step);
-    run.metrics.set("steps_together", plan.report().steps_together() as f64).set("cell_steps_per_s", rate);
-    Ok(looks)
+    let session = Session::new(&plan, bindings)?;
+    Ok((plan, session))
 }
 
 /// The mode, and a unit of heat in one cell.
@@ -107,24 +124,24 @@ fn start(problem: &Problem) -> Vec<f64> {
     problem.mode().iter().map(|u| u + mean).chain(point).collect()
 }
 
-fn look(problem: &Problem, time: f64, session: &Session) -> Result<Look> {
-    let all: Vec<f64> = session.read::<f32>("u")?.wait()?.into_iter().map(f64::from).collect();
-    let (waves, kernel) = all.split_at(problem.grid.n_cells());
+/// Time, amplitude of the mode, and heat.
+fn look(problem: &Problem, time: f64, fields: &[f64]) -> [f64; 3] {
+    let (waves, kernel) = fields.split_at(problem.grid.n_cells());
     let mode = problem.mode();
     let mean = f64::from(u8::from(problem.conserves()));
     let amplitude = (dot(waves, &mode) - mean * mode.iter().sum::<f64>()) / dot(&mode, &mode);
     let heat = kernel.iter().sum::<f64>() * problem.grid.cell_volume();
-    Ok(Look { time, mode: amplitude, heat, kernel: kernel.to_vec() })
+    [time, amplitude, heat]
 }
 
 /// The last look beside what is known; how far the kernel is off, in units of its peak.
-fn measure(run: &mut Run, problem: &Problem, last: &Look) -> Result<f64> {
+fn measure(run: &mut Run, problem: &Problem, last: &Look, found: &[f64]) -> Result<f64> {
     let (between, step) = problem.steps()?;
     let steps = (between * problem.looks) as i32;
     let kernel = problem.kernel(last.time);
     let peak = kernel.iter().copied().fold(0.0, f64::max);
-    let worst = kernel.iter().zip(&last.kernel).fold(0.0, |worst, (k, u)| f64::max(worst, (k - u).abs())) / peak;
-    let found = last.kernel.iter().copied().fold(0.0, f64::max);
+    let worst = kernel.iter().zip(found).fold(0.0, |worst, (k, u)| f64::max(worst, (k - u).abs())) / peak;
+    let found = found.iter().copied().fold(0.0, f64::max);
     let heat = kernel.iter().sum::<f64>() * problem.grid.cell_volume();
     run.metrics.set("mode", last.mode).set("mode_exact", (problem.rate() * last.time).exp());
     run.metrics.set("mode_scheme", problem.growth(step)?.powi(steps));

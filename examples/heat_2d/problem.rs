@@ -47,6 +47,7 @@ impl Problem {
     /// Tells `refuse` whether each field makes sense.
     pub fn check(&self, refuse: impl Fn(&str, bool, &str) -> Result<()>) -> Result<()> {
         refuse("grid", self.grid.dimensions() == 2, "must have two axes")?;
+        refuse("grid", self.grid.n_cells() <= 1 << 26, "has more than 2^26 cells, half a gigabyte for two fields")?;
         let still = self.grid == self.grid.homogeneous();
         refuse("grid", still, "has a wall with a value or slope; the exact kernel is known for 0.0")?;
         let positive = |x: f64| x.is_finite() && x > 0.0;
@@ -75,6 +76,11 @@ impl Problem {
         };
         let between = (self.time / (self.looks as f64 * wanted)).ceil().max(1.0);
         Ok((between as u64, self.time / (self.looks as f64 * between)))
+    }
+
+    /// Looks whose fields pictures show, in order.
+    pub fn shown(&self) -> [u64; 5] {
+        [self.looks.div_ceil(10), self.looks.div_ceil(4), self.looks.div_ceil(3), self.looks.div_ceil(2), self.looks]
     }
 
     /// The eigenvectors that the stepper reads, if it does.

@@ -124,6 +124,9 @@ pub struct Grid {
     axes: Vec<Axis>,
 }
 
+/// Kernels number elements in 32 bits.
+const MOST_CELLS: usize = 1 << 31;
+
 impl TryFrom<Vec<Axis>> for Grid {
     type Error = Error;
 
@@ -133,6 +136,11 @@ impl TryFrom<Vec<Axis>> for Grid {
             return Err(Error::Invalid { what: "number of axes of a grid", got, want: "1, 2 or 3" });
         }
         axes.iter().try_for_each(Axis::check)?;
+        let cells = axes.iter().try_fold(1usize, |all, axis| all.checked_mul(axis.cells));
+        if cells.is_none_or(|cells| cells > MOST_CELLS) {
+            let got = axes.iter().map(|axis| axis.cells.to_string()).collect::<Vec<_>>().join(" x ");
+            return Err(Error::Invalid { what: "number of cells of a grid", got, want: "at most 2^31 in all" });
+        }
         Ok(Grid { axes })
     }
 }
@@ -148,7 +156,7 @@ impl Grid {
     ///
     /// # Errors
     /// [`Error::Invalid`] for none or more than three axes, fewer than 3 cells along one, a length that is not finite and above
-    /// 0, ends of which only one is periodic, or a value on a wall that is not finite.
+    /// 0, ends of which only one is periodic, a value on a wall that is not finite, or more than 2^31 cells in all.
     pub fn new(axes: impl Into<Vec<Axis>>) -> Result<Self> {
         Self::try_from(axes.into())
     }

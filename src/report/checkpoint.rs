@@ -156,6 +156,11 @@ impl Checkpoint {
         self.texts.get(key).map(String::as_str)
     }
 
+    /// The shape of the array `name`, if there is one.
+    pub fn shape(&self, name: &str) -> Option<&[usize]> {
+        self.arrays.get(name).map(|array| &array.shape[..])
+    }
+
     /// The array `name`, row-major.
     ///
     /// # Errors

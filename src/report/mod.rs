@@ -7,6 +7,7 @@
 
 mod args;
 mod checkpoint;
+mod film;
 mod history;
 mod metrics;
 mod plot;
@@ -19,9 +20,10 @@ mod trained;
 
 pub use args::Args;
 pub use checkpoint::{Checkpoint, Element};
+pub use film::Films;
 pub use history::History;
 pub use metrics::Metrics;
 pub use plot::{Plot, Tiles, image_grid, write_figure};
-pub use preset::{Preset, Refuse, checked_by};
+pub use preset::{Preset, Refuse, checked_by, checked_in};
 pub use progress::Progress;
 pub use run::Run;

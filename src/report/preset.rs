@@ -150,6 +150,19 @@ pub fn checked_by<X>(refuse: Refuse<'_>, field: &str, found: Result<X>) -> Resul
     found
 }
 
+/// [`checked_by`] for what checks its own fields, such as a training's configuration: the one refused is `part.WHAT`.
+///
+/// # Errors
+/// What `refuse` gives for [`Error::Invalid`], or what `found` was.
+pub fn checked_in(refuse: Refuse<'_>, part: &str, found: Result<()>) -> Result<()> {
+    match found {
+        Err(Error::Invalid { what, got, want }) => {
+            refuse(&format!("{part}.{what}"), false, &format!("is {got}, but must be {want}"))
+        }
+        other => other,
+    }
+}
+
 fn options() -> ron::Options {
     ron::Options::default().with_default_extension(Extensions::IMPLICIT_SOME)
 }

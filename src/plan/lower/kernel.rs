@@ -77,12 +77,14 @@ impl Frame {
 
     /// Bind a part of a tensor as a uniform buffer.
     ///
-    /// Its first word is in the table of offsets even where it is 0: lavapipe (Mesa 22.3.6) makes constants of uniform loads at constant
-    /// places, and writes past the end of an array of its own where a kernel keeps more than four of them in variables.
-    pub fn window(&mut self, index: usize, span: Span) -> Source {
+    /// Where the kernel is `straight`, code for single elements, the first word is in the table of offsets even if it is 0: lavapipe
+    /// (Mesa 22.3.6) makes constants of uniform loads at constant places, and writes past the end of an array of its own where
+    /// more than four of them are kept in variables. Tiles have no such loads, and would be a twentieth slower.
+    pub fn window(&mut self, index: usize, span: Span, straight: bool) -> Source {
         let slot = Slot::Window { index, start: span.start, words: span.words };
         let binding = self.position(|other| *other == slot, slot.clone());
-        Source::Words { binding, base: self.base(span.skip) }
+        let base = if straight || span.skip > 0 { self.base(span.skip) } else { None };
+        Source::Words { binding, base }
     }
 
     /// An entry of the table of offsets for a value that starts at this word of its binding.

@@ -5,7 +5,7 @@ use super::{Location, Lowering, MAX_WINDOWS, Needs, Sources, tiled};
 use crate::graph::{NodeId, Op};
 use crate::plan::choices::Form;
 use crate::plan::emit::{Base, Source};
-use crate::plan::partition::Group;
+use crate::plan::partition::{Body, Group};
 use std::collections::{BTreeSet, HashMap};
 
 impl Lowering<'_> {
@@ -49,6 +49,7 @@ impl Lowering<'_> {
     /// Read what is small, and what is a slice of a parameter vector, through uniform windows.
     fn add_windows(&self, frame: &mut Frame, sources: &mut HashMap<NodeId, Source>, g: usize, group: &Group) {
         let Needs { reads, inlined } = &self.needs[g];
+        let straight = !matches!(group.body, Body::MatMul(_));
         let written =
             |index: usize| group.roots.iter().any(|root| self.locations.get(root) == Some(&Location::Tensor(index)));
         let candidates: BTreeSet<_> = reads.keys().chain(inlined).copied().collect();
@@ -66,7 +67,7 @@ impl Lowering<'_> {
                 && !written(index)
                 && frame.windows() < MAX_WINDOWS
             {
-                sources.insert(id, frame.window(index, span));
+                sources.insert(id, frame.window(index, span, straight));
             }
         }
     }

@@ -167,7 +167,7 @@ impl Lowering<'_> {
             && let Some(&Location::Tensor(index)) = self.locations.get(&root)
             && spec.b_uniform
         {
-            sources_b.nodes.insert(view, frame.window(index, span));
+            sources_b.nodes.insert(view, frame.window(index, span, false));
         }
         let vectors = spec.vectors();
         let mut io = String::new();
