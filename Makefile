@@ -1,6 +1,6 @@
 # Everything here is cargo and a shell script. On Windows and macOS cargo alone does.
 export PATH := $(PATH):$(HOME)/.cargo/bin
-.PHONY: help demo test test-swiftshader bench tune growth lint doc vulkan rust
+.PHONY: help demo test test-swiftshader tint deny bench tune growth lint doc vulkan rust
 .DEFAULT_GOAL := help
 
 help: ## List these targets
@@ -15,6 +15,13 @@ test: rust vulkan ## Run every test: unit, integration, documentation; examples 
 test-swiftshader: rust vulkan ## The tests on a second software driver, where it can be had; a part with ARGS='--test rng_bits'
 	@manifest=$$(scripts/ensure-swiftshader.sh) || exit 0; \
 	VK_DRIVER_FILES=$$manifest cargo test --locked --no-fail-fast $(ARGS)
+
+tint: ## Kernels that a run with ERGODIC_TEXTS=FOLDER left, through Chromium's compiler, where it can be had: make tint TEXTS=FOLDER
+	@scripts/tint.sh $(or $(TEXTS),target/texts) || [ $$? = 2 ]
+
+deny: rust ## Licences, sources and versions by cargo-deny, if it is installed; advisories need a network: ARGS=advisories
+	@if cargo deny --version >/dev/null 2>&1; then cargo deny --all-features check $(or $(ARGS),bans licenses sources); \
+	else echo "cargo-deny is not installed (cargo install --locked cargo-deny); make test asks the same but for advisories"; fi
 
 bench: rust vulkan ## Time the workloads against JAX on the same machine; ARGS='--scale small' for a smoke run
 	scripts/bench.sh $(ARGS)
