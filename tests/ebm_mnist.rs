@@ -201,8 +201,8 @@ fn bad_input_is_named() {
     assert!(matches!(&unknown, Error::Config { .. }), "{unknown}");
     assert!(unknown.to_string().contains("walkers"), "{unknown}");
     for (set, said) in [
-        ("train.walkers=0", "walkers is 0"),
-        ("train.step_size=0.0", "step_size is 0"),
+        ("train.walkers=0", "train.walkers: is 0"),
+        ("train.step_size=0.0", "train.step_size: is 0"),
         ("coordinates=components(0)", "0 components"),
         ("coordinates=components(800)", "800"),
         ("noise=-0.1", "noise: is -0.1"),

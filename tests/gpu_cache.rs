@@ -148,3 +148,19 @@ fn on_a_hosts_device_nothing_is_written_unless_it_has_the_feature_and_names_a_fo
     assert_eq!(files(&folder).len(), usize::from(kept), "written when the last handle goes");
     Ok(())
 }
+
+#[test]
+fn texts_of_kernels_are_kept_once_each_and_a_folder_that_cannot_be_is_named() -> Result<()> {
+    let folder = folder("texts");
+    let gpu = common::fresh(|options: &mut GpuOptions| options.shader_texts = Some(folder.clone()));
+    (answer(&gpu, 0.62)?, answer(&gpu, 0.62)?);
+    let files = || fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
+    let before = files();
+    assert!(!before.is_empty() && before.iter().all(|file| fs::read_to_string(file).unwrap().contains("fn main(")));
+    answer(&gpu, 0.63)?;
+    assert!(files().len() > before.len(), "another factor is another text");
+    // A file stands where the folder should be.
+    let error = gpu.keep_texts(&before[0]).unwrap_err().to_string();
+    assert!(error.contains(&before[0].display().to_string()), "{error}");
+    Ok(())
+}
