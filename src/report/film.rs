@@ -13,7 +13,7 @@ const SPARE: Duration = Duration::from_secs(5);
 ///
 /// ```
 /// # use ergodic::report::{Args, Films, Preset, Run};
-/// # let args = Args::parse_from("demo", "", ["demo", "--out", std::env::temp_dir().join("ergodic-film").to_str().unwrap()].map(String::from))?;
+/// # let args = Args::parse_from("demo", "", ["demo", "--out", std::env::temp_dir().join("ergodic-film").to_str().unwrap()].map(String::from)).expect("flags");
 /// # let run = Run::start(&args, &Preset::<u32>::parse("demo.ron", "7", &[])?)?;
 /// let mut films = Films::open(&run, "an adapter")?;
 /// films.begin("halves", 4);
