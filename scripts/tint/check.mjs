@@ -7,10 +7,12 @@ import { create } from 'webgpu';
 const folder = process.argv[2];
 const files = readdirSync(folder).filter((name) => name.endsWith('.wgsl')).sort();
 
-// A device that runs nothing: texts are what is looked at here. The library's object must outlive what comes from it.
+// A device that runs nothing: texts are what is looked at here. What it comes from has to outlive it, and a constant that nothing
+// reads any more does not: the collector took it, and the process crashed or waited for ever.
 const gpu = create(['backend=null']);
 const adapter = await gpu.requestAdapter();
 const device = await adapter.requestDevice({ requiredFeatures: ['subgroups'] });
+globalThis.kept = [gpu, adapter, device];
 
 // What Tint says of a text, each line with its number.
 const complaints = async (code) => {
