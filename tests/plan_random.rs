@@ -2,8 +2,7 @@
 //!
 //! Every node carries a bound of its values and one of its rounding errors, both propagated by hand while the graph is built: an
 //! operation with Lipschitz constants `L` and a result of size `m` turns errors `e` into `sum L e + c eps m`, with `c` additions in a
-//! row or the ulps that `shaders/lib/math.wgsl` promises. More graphs: `PROPTEST_CASES=2000 cargo test --test plan_random`. What it
-//! found first: reads past what lavapipe's compiler survives, and loops of wide rows that llvmpipe ends early.
+//! row or the ulps that `shaders/lib/math.wgsl` promises. More graphs: `PROPTEST_CASES=2000 cargo test --test plan_random`.
 
 mod common;
 #[path = "common/compare.rs"]
@@ -132,7 +131,10 @@ impl<'g> Build<'g> {
                 Value { var: whole(x.logsumexp(1), 1) * 0.2, size: 0.2 * size, error: 0.2 * error }
             }
             6 => mean(x.cumsum(1) * (1.0 / d as f64), d),
-            _ => sum(b, mean(x.cumsum(0) * (1.0 / n as f64), n), b.var + x.cumsum(0) * (1.0 / n as f64)),
+            _ => {
+                let running = mean(x.cumsum(0) * (1.0 / n as f64), n);
+                sum(b, running, b.var + running.var)
+            }
         }
     }
 

@@ -245,7 +245,7 @@ fn what_is_read_on_the_way_is_stored() {
 
 #[test]
 fn more_tiles_than_a_grid_has_groups_along_one_axis() {
-    check_bits("70000 planes", 2, (true, true), |g| {
+    check("70000 planes", 2, |g| {
         let u = g.input("u", [70_000, 5, 13]);
         vec![("u", (0..2).fold(u, |u, _| stepped(u, &plane(1), Boundary::Periodic)))]
     });

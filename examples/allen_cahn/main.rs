@@ -58,18 +58,20 @@ pub fn run(args: &Args) -> Result<()> {
 
 /// What the experiments of a preset found; `None` if the run was interrupted.
 fn experiments(gpu: &Gpu, run: &mut Run, films: &mut Films, problem: &Problem) -> Result<Option<String>> {
-    let fronts = problem.fronts.as_ref().map(|fronts| fronts.run(gpu, run, films)).transpose()?;
-    if let Some(None) = fronts {
-        return Ok(None);
+    let mut found = vec![];
+    if let Some(fronts) = &problem.fronts {
+        let Some(line) = fronts.run(gpu, run, films)? else { return Ok(None) };
+        found.push(line);
     }
-    let disc = problem.disc.as_ref().map(|disc| disc.run(gpu, run, films)).transpose()?;
-    if let Some(None) = disc {
-        return Ok(None);
+    if let Some(disc) = &problem.disc {
+        let Some(line) = disc.run(gpu, run, films)? else { return Ok(None) };
+        found.push(line);
     }
-    let coarsening = problem.coarsening.as_ref();
-    let coarsening = coarsening.map(|fields| fields.run(gpu, run, films, problem.seed)).transpose()?;
-    let found = [fronts, disc, coarsening].into_iter().flatten().collect::<Option<Vec<_>>>();
-    Ok(found.map(|found| found.join("; ")))
+    if let Some(coarsening) = &problem.coarsening {
+        let Some(line) = coarsening.run(gpu, run, films, problem.seed)? else { return Ok(None) };
+        found.push(line);
+    }
+    Ok(Some(found.join("; ")))
 }
 
 /// What the types cannot say.
