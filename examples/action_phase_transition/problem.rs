@@ -114,10 +114,11 @@ impl Problem {
             refuse("parameters", good, &format!("has no finite `{name}`, but must have: {}", names.join(", ")))?;
         }
         refuse("states", self.states.0 < self.states.1, "must be two numbers, the lower one first")?;
-        let PathOptions { nodes, max_steps, tolerance, free_end } = self.paths;
+        let PathOptions { nodes, max_steps, tolerance, free_end, aside } = self.paths;
         refuse("paths.nodes", (5..=4096).contains(&nodes), &format!("is {nodes}, but must be 5 to 4096"))?;
         refuse("paths.max_steps", max_steps > 0, "is 0, but must be at least 1")?;
         refuse("paths.tolerance", tolerance > 0.0, &format!("is {tolerance}, but must be above 0"))?;
+        refuse("paths.aside", (0.0..=1.0).contains(&aside), &format!("is {aside}, but must be 0 to 1"))?;
         refuse("paths.free_end", !free_end, "is true, but paths end at a saddle here: leave it out")?;
         if let Solver::Device { paths } = self.solver {
             refuse("solver.paths", paths > 0, "is 0, but must be at least 1")?;

@@ -109,6 +109,14 @@ impl<'a> Paths<'a> {
         jobs.iter().enumerate().map(finish).collect()
     }
 
+    fn in_batches(&self, jobs: &[(Model<'_>, Path)], options: &PathOptions) -> Result<Vec<Minimum>> {
+        let mut found = vec![];
+        for part in jobs.chunks(self.sizes.points) {
+            found.extend(self.minimise(part, options)?);
+        }
+        Ok(found)
+    }
+
     fn bindings(&self, start: &Start) -> Result<Bindings> {
         let gpu = self.plan.gpu();
         let mut bindings = Bindings::new();
@@ -231,7 +239,7 @@ impl<'a> Climber<'a> {
     /// As [`Paths::minimise`].
     pub fn climb(&self, jobs: &[(Model<'_>, Path)], options: &PathOptions) -> Result<Vec<Climb>> {
         let options = PathOptions { nodes: self.coarse.nodes(), ..*options };
-        let whole = self.in_batches(&self.coarse, jobs, &options)?;
+        let whole = self.settled(self.coarse(jobs, &options)?, jobs, &options)?;
         let mut climbs = vec![];
         for ((model, _), whole) in jobs.iter().zip(whole) {
             climbs.push(model.legs(whole, &options)?);
@@ -240,11 +248,11 @@ impl<'a> Climber<'a> {
         for ((model, _), (parts, _)) in jobs.iter().zip(&climbs) {
             for part in parts {
                 let path = part.path.respaced(2 * part.path.n() - 1)?;
-                legs.push((Model::new(model.system(), model.parameters())?, path));
+                legs.push((model.clone(), path));
             }
         }
         let fine = match &self.fine {
-            Some(paths) => self.in_batches(paths, &legs, &options)?,
+            Some(paths) => paths.in_batches(&legs, &options)?,
             None => legs.iter().map(|(model, path)| model.minimise(path, &options)).collect::<Result<_>>()?,
         };
         let mut fine = fine.into_iter();
@@ -276,7 +284,7 @@ impl<'a> Climber<'a> {
         for (model, [low, high, saddle]) in found.iter().flatten() {
             for from in [low, high] {
                 let start = Path::straight(&from.state, &saddle.state, self.coarse.nodes())?;
-                jobs.push((Model::new(system, model.parameters())?, start));
+                jobs.push((model.clone(), start));
             }
         }
         let mut climbs = if jobs.is_empty() { vec![] } else { self.climb(&jobs, options)? }.into_iter();
@@ -288,12 +296,9 @@ impl<'a> Climber<'a> {
         Ok(found.into_iter().map(|found| found.and_then(|(_, ends)| passage(ends))).collect())
     }
 
-    fn in_batches(&self, paths: &Paths<'_>, jobs: &[(Model<'_>, Path)], options: &PathOptions) -> Result<Vec<Minimum>> {
-        let mut found = vec![];
-        for part in jobs.chunks(paths.sizes.points) {
-            found.extend(paths.minimise(part, options)?);
-        }
-        Ok(found)
+    /// Coarse paths of any number of jobs.
+    pub(super) fn coarse(&self, jobs: &[(Model<'_>, Path)], options: &PathOptions) -> Result<Vec<Minimum>> {
+        self.coarse.in_batches(jobs, options)
     }
 }
 

@@ -77,7 +77,8 @@ impl Passage {
 }
 
 impl Model<'_> {
-    /// The least action from an attractor to another state, starting from the straight line.
+    /// The least action from an attractor to another state, starting from the straight line, and from its side: see
+    /// [`PathOptions::aside`].
     ///
     /// # Errors
     /// [`Error::Invalid`] if `from` is no attractor, or `to` no fixed point and
@@ -96,7 +97,7 @@ impl Model<'_> {
             self.fixed_point(path.state(path.n() - 1))?;
         }
         let coarse = self.minimise(&path.respaced(options.nodes)?, options)?;
-        self.finished(coarse, options)
+        self.finished(self.settled(coarse, options)?, options)
     }
 
     /// Split a coarse path at the critical points on it, and add the fine paths.
@@ -137,7 +138,7 @@ impl Model<'_> {
 
     /// A coarse path in legs between the critical points on it.
     pub(super) fn legs(&self, coarse: Minimum, options: &PathOptions) -> Result<(Vec<Minimum>, Vec<CriticalPoint>)> {
-        self.split(coarse, options, 3)
+        self.split(coarse, options, 12)
     }
 
     /// Both directions between the attractors nearest to two states.
@@ -168,7 +169,7 @@ impl Model<'_> {
 
     /// Legs between critical points, and these points.
     fn split(&self, whole: Minimum, options: &PathOptions, depth: usize) -> Result<(Vec<Minimum>, Vec<CriticalPoint>)> {
-        let Some((node, point)) = (if depth > 0 { self.stop_on(&whole)? } else { None }) else {
+        let Some((node, point)) = (if depth > 0 { self.stop_on(&whole) } else { None }) else {
             return Ok((vec![whole], vec![]));
         };
         let leg = |from: usize, to: usize, end: usize| {
@@ -177,11 +178,17 @@ impl Model<'_> {
             self.minimise(&Path::new(self.sites(), part)?.respaced(options.nodes)?, options)
         };
         let (before, after) = (leg(0, node, node)?, leg(node, whole.path.n() - 1, 0)?);
+        // What comes before an attractor and what comes after it may break their symmetries one by one.
+        let (before, after) = match point.index() {
+            0 => (self.settled(before, options)?, self.settled(after, options)?),
+            _ => (before, after),
+        };
         // A path that rests on the way costs no less than the best that does not; the other one only lacked nodes.
         if before.action + after.action > whole.action * (1.0 + 1e-2) {
             return Ok((vec![whole], vec![]));
         }
         let (mut legs, mut through) = self.split(before, options, depth - 1)?;
+        legs.iter_mut().take(1).for_each(|leg| leg.steps += whole.steps);
         let (more, points) = self.split(after, options, depth - 1)?;
         legs.extend(more);
         through.push(point);
@@ -189,26 +196,28 @@ impl Model<'_> {
         Ok((legs, through))
     }
 
-    /// An inner node next to a critical point: where `lambda` dips, and Newton's method ends within three segments.
-    fn stop_on(&self, whole: &Minimum) -> Result<Option<(usize, CriticalPoint)>> {
-        const MARGIN: usize = 4;
+    /// An inner node next to a critical point: where `lambda` dips, and Newton's method ends within three segments. Attractors
+    /// come first, then points of lower index.
+    fn stop_on(&self, whole: &Minimum) -> Option<(usize, CriticalPoint)> {
+        // Legs need three nodes.
+        const MARGIN: usize = 2;
         let (lambda, path) = (&whole.momenta.lambda, &whole.path);
         let segment = path.length() / (path.n() - 1) as f64;
         let largest = lambda.iter().copied().fold(0.0, f64::max);
-        for i in MARGIN..lambda.len().saturating_sub(MARGIN) {
-            let dips = lambda[i] < lambda[i - 1] && lambda[i] <= lambda[i + 1] && lambda[i] < 0.2 * largest;
-            if !dips {
-                continue;
-            }
-            let Ok(point) = self.critical_point(path.state(i)) else { continue };
+        let dips = |i: &usize| {
+            let i = *i;
+            lambda[i] < lambda[i - 1] && lambda[i] <= lambda[i + 1] && lambda[i] < 0.2 * largest
+        };
+        let stop = |i: usize| {
+            let point = self.critical_point(path.state(i)).ok()?;
             let far = |node: usize| norm(&sub(path.state(node), &point.state));
-            let node = (i - 1..=i + 2).min_by(|&a, &b| far(a).total_cmp(&far(b))).unwrap_or(i);
-            let ends = [far(0), far(path.n() - 1)];
-            if far(node) < 3.0 * segment && ends.iter().all(|end| *end > 3.0 * segment) {
-                return Ok(Some((node, point)));
-            }
-        }
-        Ok(None)
+            let nodes = MARGIN.max(i - 1)..(i + 3).min(path.n() - MARGIN);
+            let node = nodes.min_by(|&a, &b| far(a).total_cmp(&far(b)))?;
+            let is_end = [far(0), far(path.n() - 1)].iter().any(|end| *end < 0.5 * segment);
+            (far(node) < 3.0 * segment && !is_end).then_some((node, point))
+        };
+        let inner = MARGIN..lambda.len().saturating_sub(MARGIN);
+        inner.filter(dips).filter_map(stop).min_by_key(|(_, point)| point.index())
     }
 
     fn fixed_point(&self, state: &[f64]) -> Result<()> {

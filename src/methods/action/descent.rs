@@ -33,11 +33,14 @@ pub struct PathOptions {
     pub tolerance: f64,
     /// Whether the end need not be a fixed point, as for a quasipotential at any state.
     pub free_end: bool,
+    /// By which part of its length a path at rest is pushed aside, to see whether only a symmetry holds it: then it falls to a
+    /// cheaper one. 0 leaves it.
+    pub aside: f64,
 }
 
 impl Default for PathOptions {
     fn default() -> Self {
-        PathOptions { nodes: 101, max_steps: 2000, tolerance: 1e-6, free_end: false }
+        PathOptions { nodes: 101, max_steps: 2000, tolerance: 1e-6, free_end: false, aside: 0.1 }
     }
 }
 

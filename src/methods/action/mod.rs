@@ -15,6 +15,7 @@
 //! Source: arXiv:2202.06936; geometric action: Heymann and Vanden-Eijnden, Commun. Pure Appl. Math. 61, 1052 (2008).
 
 mod ascent;
+mod aside;
 mod batch;
 mod climb;
 mod critical;

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 /// A system with numbers for its parameters. Host f64: this is what the device's results are judged by and finished with.
+#[derive(Clone)]
 pub struct Model<'a> {
     system: &'a dyn System,
     parameters: Vec<f64>,
