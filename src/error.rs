@@ -232,6 +232,9 @@ pub enum Error {
         /// The system's word.
         source: std::io::Error,
     },
+    /// A run that Ctrl-C, or a request to end, stopped on its way.
+    #[error("the run was interrupted\n  what it had computed is in its checkpoint: go on with --resume")]
+    Interrupted,
     /// A value outside the range in which the method means anything.
     #[error("{what} is {got}, but must be {want}")]
     Invalid {

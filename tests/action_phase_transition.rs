@@ -1,21 +1,34 @@
 //! The example `action_phase_transition` as a user meets it: bad presets, one point, a search, a sweep on the device.
 #![cfg(feature = "report")]
 
+#[path = "common/child.rs"]
+#[allow(dead_code, reason = "each test binary uses a part of it")]
+mod child;
 #[path = "../examples/action_phase_transition/main.rs"]
 #[allow(dead_code, reason = "its main is the example's")]
 mod example;
 
 use ergodic::data::{file, table};
-use ergodic::report::{Args, Metrics};
+use ergodic::report::{Args, Checkpoint, Metrics};
 use ergodic::{Error, Result};
 use std::path::{Path, PathBuf};
 
 fn start(preset: &str, out: &Path, sets: &[&str]) -> Result<()> {
+    example::run(&Args::parse_from("action_phase_transition", "", arguments(preset, out, sets)).expect("flags"))
+}
+
+fn arguments(preset: &str, out: &Path, sets: &[&str]) -> Vec<String> {
     let config = file::find(format!("assets/presets/action_phase_transition/{preset}.ron")).display().to_string();
     let fixed = ["x".into(), "--config".into(), config, "--out".into(), out.display().to_string()];
     let set = sets.iter().flat_map(|set| ["--set".to_string(), set.to_string()]);
-    let all = fixed.into_iter().chain(["--cache", "off"].map(String::from)).chain(set);
-    example::run(&Args::parse_from("action_phase_transition", "", all).expect("flags"))
+    fixed.into_iter().chain(["--cache", "off"].map(String::from)).chain(set).collect()
+}
+
+/// What a child process does; nothing in an ordinary run of the tests.
+#[test]
+fn child_process() {
+    let Some(arguments) = child::arguments() else { return };
+    example::run(&Args::parse_from("action_phase_transition", "", arguments).expect("flags")).expect("a run");
 }
 
 fn folder(name: &str) -> PathBuf {
@@ -39,6 +52,7 @@ fn a_preset_that_makes_no_sense_is_refused_at_its_field_before_anything_is_writt
         ("paths=(nodes: 4)", "paths.nodes: is 4, but must be 5 to 4096"),
         ("paths=(max_steps: 0)", "paths.max_steps: is 0, but must be at least 1"),
         ("paths=(tolerance: 0.0)", "paths.tolerance: is 0, but must be above 0"),
+        ("paths=(aside: 2.0)", "paths.aside: is 2, but must be 0 to 1"),
         ("paths=(free_end: true)", "paths.free_end: is true, but paths end at a saddle here"),
         ("solver=device(paths: 0)", "solver.paths: is 0, but must be at least 1"),
         (
@@ -107,4 +121,31 @@ fn a_sweep_on_the_device_draws_the_line_of_transition() {
     assert!(out.join("phase.png").exists());
     let history = table::read(out.join("history.csv")).expect("a history");
     assert_eq!(history.column("h").expect("a column").len(), 6);
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_search_goes_on_with_the_paths_that_it_has() {
+    let (whole, stopped) = (folder("whole"), folder("stopped"));
+    let sets = ["paths=(nodes: 41)"];
+    start("quick", &whole, &sets).expect("a run in one go");
+    let lines = arguments("quick", &stopped, &sets);
+    // It is written after the first point; the search comes then.
+    child::interrupted_after(&stopped.join("history.csv"), &lines);
+    assert!(!stopped.join("metrics.json").exists());
+    let known = |out: &Path| Checkpoint::read(out.join("checkpoint.safetensors")).expect("a whole checkpoint").step();
+    let (all, before) = (known(&whole), known(&stopped));
+    assert!((1..all).contains(&before), "{before} of {all} points");
+
+    let resumed = [&lines[..], &["--resume".into()]].concat();
+    example::run(&Args::parse_from("action_phase_transition", "", resumed).expect("flags")).expect("a resumed run");
+    assert_eq!(known(&stopped), all);
+    let same =
+        |name: &str| metrics(&whole).get(name).map(f64::to_bits) == metrics(&stopped).get(name).map(f64::to_bits);
+    for name in ["s_up", "s_down", "iterations", "h_residual_max", "transition_D", "transition_s", "transition_tried"] {
+        assert!(metrics(&whole).get(name).is_some() && same(name), "{name}");
+    }
+    for name in ["history.csv", "paths.png", "nucleus.png"] {
+        assert!(file::read(whole.join(name)).unwrap() == file::read(stopped.join(name)).unwrap(), "{name} differs");
+    }
 }

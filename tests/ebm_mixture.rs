@@ -1,13 +1,14 @@
 //! The example `ebm_mixture` as a user meets it: bad input of every kind, an interrupt, and a run that overflows.
 #![cfg(feature = "report")]
 
+#[path = "common/child.rs"]
+#[allow(dead_code, reason = "each test binary uses a part of it")]
+mod child;
 #[path = "../examples/ebm_mixture/main.rs"]
 #[allow(dead_code, reason = "its main is the example's")]
 mod example;
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
 use ergodic::data::{file, table};
 use ergodic::report::{Args, Checkpoint, Metrics};
@@ -15,9 +16,6 @@ use ergodic::{Error, Fault, NonFinite, Result};
 
 /// A quadratic protocol that takes less than a second.
 const TINY: [&str; 2] = ["quadratic.walkers=200", "quadratic.d=2"];
-
-/// Arguments of a child process, one a line.
-const VARIABLE: &str = "ERGODIC_TEST_EBM_MIXTURE";
 
 /// A command line with these overrides, then `more`.
 fn arguments(preset: &str, out: &Path, sets: &[&str], more: &[&str]) -> Vec<String> {
@@ -45,19 +43,11 @@ fn folder(name: &str) -> PathBuf {
 /// What a child process does; nothing in an ordinary run of the tests.
 #[test]
 fn child_process() {
-    let Ok(lines) = std::env::var(VARIABLE) else { return };
-    if let Err(error) = start(lines.lines()) {
+    let Some(arguments) = child::arguments() else { return };
+    if let Err(error) = start(arguments) {
         println!("{error}");
         std::process::exit(3);
     }
-}
-
-/// This test's own program, running the example.
-fn child(arguments: &[String]) -> Command {
-    let mut command = Command::new(std::env::current_exe().expect("the path of this test"));
-    command.args(["--exact", "child_process", "--nocapture"]).env(VARIABLE, arguments.join("\n"));
-    command.stdout(Stdio::piped()).stderr(Stdio::null());
-    command
 }
 
 #[test]
@@ -117,7 +107,7 @@ fn an_adapter_that_is_not_there_is_named_with_those_that_are() {
 fn a_machine_without_a_driver_is_told_which_package_has_one() {
     // The loader looks for drivers in these lists alone where they are set; the older name is for older loaders.
     let out = folder("driver");
-    let mut command = child(&arguments("quadratic", &out, &TINY, &[]));
+    let mut command = child::command(&arguments("quadratic", &out, &TINY, &[]));
     let command = command.env("VK_DRIVER_FILES", "/no/such.json").env("VK_ICD_FILENAMES", "/no/such.json");
     let output = command.output().expect("a child");
     assert_eq!(output.status.code(), Some(3));
@@ -197,18 +187,8 @@ fn an_interrupt_stops_with_everything_on_disk_and_the_run_goes_on_to_the_same_nu
     let (whole, stopped) = (folder("whole"), folder("stopped"));
     let sets = [&TINY[..], &["quadratic.steps=20000"]].concat();
     start(arguments("quadratic", &whole, &sets, &[])).expect("a run in one go");
-    let mut running = child(&arguments("quadratic", &stopped, &sets, &[])).spawn().expect("a child");
-    let started = Instant::now();
-    while !stopped.join("checkpoint.safetensors").exists() {
-        assert!(started.elapsed() < Duration::from_secs(120), "no checkpoint after two minutes");
-        assert!(running.try_wait().expect("a child").is_none(), "the child ended before it was interrupted");
-        std::thread::sleep(Duration::from_millis(2));
-    }
-    let sent = Command::new("kill").args(["-INT", &running.id().to_string()]).status().expect("kill");
-    assert!(sent.success());
-    let output = running.wait_with_output().expect("a child");
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{said}");
+    let run = arguments("quadratic", &stopped, &sets, &[]);
+    let said = child::interrupted_after(&stopped.join("checkpoint.safetensors"), &run);
     let step = Checkpoint::read(stopped.join("checkpoint.safetensors")).expect("a whole checkpoint").step();
     assert!(step < 20_000, "the child ended before it was interrupted");
     assert!(said.contains(&format!("stopped after step {step}; add --resume to go on from ")), "{said}");

@@ -71,6 +71,14 @@ fn limit_exceeded() {
 }
 
 #[test]
+fn interrupted() {
+    reads(
+        Error::Interrupted,
+        "the run was interrupted\n  what it had computed is in its checkpoint: go on with --resume",
+    );
+}
+
+#[test]
 fn step_limit() {
     reads(
         Error::StepLimit { reached: 0.25, target: 1.0, accepted: 40, rejected: 10, step: 1e-7 },

@@ -4,6 +4,9 @@
 #[path = "../examples/allen_cahn/main.rs"]
 #[allow(dead_code, reason = "its main is the example's")]
 mod allen_cahn;
+#[path = "common/child.rs"]
+#[allow(dead_code, reason = "each test binary uses a part of it")]
+mod child;
 #[path = "../examples/heat_2d/main.rs"]
 #[allow(dead_code, reason = "its main is the example's")]
 mod heat_2d;
@@ -12,10 +15,6 @@ use ergodic::Result;
 use ergodic::data::{file, table};
 use ergodic::report::{Args, Checkpoint, Metrics};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
-
-/// Arguments of a child process, one a line.
-const VARIABLE: &str = "ERGODIC_TEST_FIELD_EXAMPLES";
 
 fn start(example: &'static str, preset: &str, out: &Path, sets: &[&str]) -> Result<()> {
     let all = arguments(example, preset, out, sets);
@@ -33,8 +32,8 @@ fn arguments(example: &str, preset: &str, out: &Path, sets: &[&str]) -> Vec<Stri
 /// What a child process does; nothing in an ordinary run of the tests.
 #[test]
 fn child_process() {
-    let Ok(lines) = std::env::var(VARIABLE) else { return };
-    let args = Args::parse_from("allen_cahn", "", lines.lines()).expect("flags");
+    let Some(arguments) = child::arguments() else { return };
+    let args = Args::parse_from("allen_cahn", "", arguments).expect("flags");
     allen_cahn::run(&args).expect("a run");
 }
 
@@ -125,24 +124,12 @@ fn presets_that_make_no_sense_are_refused_at_their_field() {
 #[cfg(unix)]
 #[test]
 fn an_interrupt_between_two_experiments_costs_nothing_that_was_seen() {
-    use std::process::{Command, Stdio};
     let (whole, stopped) = (folder("whole"), folder("stopped"));
     let sets = ["disc=None", "fronts.time=4.0", "coarsening.rows=96", "coarsening.columns=128"];
     start("allen_cahn", "quick", &whole, &sets).expect("a run in one go");
     let lines = arguments("allen_cahn", "quick", &stopped, &sets);
-    let mut child = Command::new(std::env::current_exe().expect("the path of this test"));
-    child.args(["--exact", "child_process", "--nocapture"]).env(VARIABLE, lines.join("\n"));
-    let mut child = child.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("a child");
-    let (begun, saved) = (Instant::now(), stopped.join("checkpoint.safetensors"));
-    while !saved.exists() {
-        assert!(begun.elapsed() < Duration::from_secs(120), "no checkpoint after the fronts");
-        assert!(child.try_wait().expect("a child").is_none(), "the child ended before it was interrupted");
-        std::thread::sleep(Duration::from_millis(2));
-    }
-    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill").success());
-    let output = child.wait_with_output().expect("a child");
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && said.contains("add --resume to go on from "), "{said}");
+    let saved = stopped.join("checkpoint.safetensors");
+    child::interrupted_after(&saved, &lines);
     assert!(!stopped.join("metrics.json").exists());
     let looks = Checkpoint::read(&saved).expect("a whole checkpoint").step();
     assert!((40..81).contains(&looks), "{looks} looks of 40 at fronts and 41 at domains");

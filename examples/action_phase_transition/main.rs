@@ -5,18 +5,21 @@
 //! Run:      cargo run --release --example action_phase_transition
 //!           cargo run --release --example action_phase_transition -- --config assets/presets/action_phase_transition/sweep.ron
 //! Prints:   S up and down, which state is preferred, and with `transition` where that changes
-//! Writes:   out/action_phase_transition: metrics.json, history.csv, paths.png, nucleus.png; with a sweep phase.png
+//! Writes:   out/action_phase_transition: metrics.json, history.csv, paths.png, nucleus.png, checkpoint.safetensors; with a
+//!           sweep phase.png
 //! Source:   arXiv:2202.06936
 
+mod kept;
 mod measure;
 mod pictures;
 mod problem;
 mod solve;
 
-use ergodic::Result;
 use ergodic::gpu::Gpu;
 use ergodic::methods::action::{Passage, Transition, equal_action};
 use ergodic::report::{Args, Progress, Run};
+use ergodic::{Error, Result};
+use kept::Kept;
 use problem::{Problem, Solver, Sweep};
 use solve::Solve;
 use std::process::ExitCode;
@@ -39,47 +42,53 @@ pub fn run(args: &Args) -> Result<()> {
     let system = problem.system();
     let points = problem.sweep.as_ref().map_or(1, |sweep| sweep.x.points * sweep.y.points);
     let solve = Solve::new(problem, &*system, gpu.as_ref(), points)?;
-    let found = match &problem.sweep {
-        Some(sweep) => sweep_over(&mut run, problem, &solve, sweep)?,
-        None => {
-            let passage = solve.passage(problem.point(&[])?)?;
-            run.stepped();
-            measure::passage(&mut run.metrics, "", &passage);
-            measure::history(&mut run, &[(vec![], Some(&passage))], &[])?;
-            pictures::paths(&run, problem, &passage)?;
-            pictures::nucleus(&run, problem, &passage)?;
-            measure::said(&passage)
-        }
-    };
-    let line = match search(problem, &solve)? {
-        Some(transition) => {
-            measure::transition(&mut run.metrics, problem, &transition);
-            format!("{found}; {}", measure::said_transition(problem, &transition))
-        }
-        None => found,
-    };
+    let adapter = gpu.as_ref().map_or("host", |gpu| &gpu.info().name);
+    let mut kept = Kept::open(&run, solve, adapter)?;
+    let found = found(&mut run, problem, &mut kept);
+    kept.save(&run)?;
+    if let Err(Error::Interrupted) = found {
+        run.stop(kept.len());
+        return Ok(());
+    }
     if let Some(gpu) = &gpu {
         run.metrics.set("compile_s", gpu.pipeline_stats().plan_time.as_secs_f64());
     }
-    run.finish(&line)?;
+    run.finish(&found?)?;
     Ok(())
 }
 
+/// What the preset asks for: a point or a sweep, then the transition.
+fn found(run: &mut Run, problem: &Problem, kept: &mut Kept<'_>) -> Result<String> {
+    let found = match &problem.sweep {
+        Some(sweep) => sweep_over(run, problem, kept, sweep)?,
+        None => {
+            let passage = kept.passage(run, problem.point(&[])?)?;
+            measure::passage(&mut run.metrics, "", &passage);
+            measure::history(run, &[(vec![], Some(&passage))], &[])?;
+            pictures::paths(run, problem, &passage)?;
+            pictures::nucleus(run, problem, &passage)?;
+            measure::said(&passage)
+        }
+    };
+    let Some(transition) = search(run, problem, kept)? else { return Ok(found) };
+    measure::transition(&mut run.metrics, problem, &transition);
+    Ok(format!("{found}; {}", measure::said_transition(problem, &transition)))
+}
+
 /// Both directions on a grid of two parameters.
-fn sweep_over(run: &mut Run, problem: &Problem, solve: &Solve<'_>, sweep: &Sweep) -> Result<String> {
+fn sweep_over(run: &mut Run, problem: &Problem, kept: &mut Kept<'_>, sweep: &Sweep) -> Result<String> {
     let at = |i: usize| (sweep.x.value(i % sweep.x.points), sweep.y.value(i / sweep.x.points));
     let total = sweep.x.points * sweep.y.points;
     let mut progress = Progress::new("action_phase_transition", 0, total as u64);
-    let mut found: Vec<Option<Passage>> = vec![];
+    let mut found: Vec<Result<Passage>> = vec![];
     while found.len() < total {
-        let now = found.len()..(found.len() + solve.together).min(total);
+        let now = found.len()..(found.len() + kept.together()).min(total);
         let point = |i: usize| {
             let (x, y) = at(i);
             problem.point(&[(&sweep.x.parameter, x), (&sweep.y.parameter, y)])
         };
         let points = now.map(point).collect::<Result<Vec<_>>>()?;
-        found.extend(solve.passages(&points)?.into_iter().map(Result::ok));
-        run.stepped();
+        found.extend(kept.passages(run, &points)?);
         let high = found.iter().flatten().filter(|passage| passage.difference() < 0.0).count();
         progress.set(found.len() as u64, format_args!("{high} points prefer the high state"));
     }
@@ -94,8 +103,8 @@ fn sweep_over(run: &mut Run, problem: &Problem, solve: &Solve<'_>, sweep: &Sweep
 }
 
 /// The transition that a preset asks for.
-fn search(problem: &Problem, solve: &Solve<'_>) -> Result<Option<Transition>> {
+fn search(run: &Run, problem: &Problem, kept: &mut Kept<'_>) -> Result<Option<Transition>> {
     let Some(search) = &problem.transition else { return Ok(None) };
-    let at = |value: f64| solve.passage(problem.point(&[(&search.parameter, value)])?);
+    let at = |value: f64| kept.passage(run, problem.point(&[(&search.parameter, value)])?);
     equal_action((search.from, search.to), search.tolerance, at).map(Some)
 }

@@ -3,7 +3,7 @@
 use super::problem::{Problem, Sweep};
 use ergodic::Result;
 use ergodic::methods::action::{Passage, Transition};
-use ergodic::report::{Metrics, Run};
+use ergodic::report::{History, Metrics, Run};
 
 const COLUMNS: [&str; 9] = [
     "s_up",
@@ -53,9 +53,9 @@ pub fn passage(metrics: &mut Metrics, prefix: &str, passage: &Passage) {
 }
 
 /// One line a point.
-pub fn history(run: &mut Run, points: &[(Vec<f64>, Option<&Passage>)], names: &[&str]) -> Result<()> {
+pub fn history(run: &Run, points: &[(Vec<f64>, Option<&Passage>)], names: &[&str]) -> Result<()> {
     let columns: Vec<_> = names.iter().copied().chain(COLUMNS).collect();
-    let mut history = run.history(&columns)?;
+    let mut history = History::create(run.path("history.csv"), &columns)?;
     for (i, (at, passage)) in points.iter().enumerate() {
         let found = passage.map_or([f64::NAN; 9], figures);
         history.append(i as u64 + 1, &[&at[..], &found].concat())?;
@@ -64,13 +64,13 @@ pub fn history(run: &mut Run, points: &[(Vec<f64>, Option<&Passage>)], names: &[
 }
 
 /// Numbers of a sweep, point by point, and what was found.
-pub fn sweep(run: &mut Run, sweep: &Sweep, found: &[Option<Passage>]) -> Result<String> {
+pub fn sweep(run: &mut Run, sweep: &Sweep, found: &[Result<Passage>]) -> Result<String> {
     let width = sweep.x.points;
     let at = |i: usize| vec![sweep.x.value(i % width), sweep.y.value(i / width)];
-    let points: Vec<_> = found.iter().enumerate().map(|(i, passage)| (at(i), passage.as_ref())).collect();
+    let points: Vec<_> = found.iter().enumerate().map(|(i, passage)| (at(i), passage.as_ref().ok())).collect();
     history(run, &points, &[&sweep.x.parameter, &sweep.y.parameter])?;
     for (i, found) in found.iter().enumerate() {
-        if let Some(found) = found {
+        if let Ok(found) = found {
             passage(&mut run.metrics, &format!("point_{:03}.", i + 1), found);
         }
     }
@@ -79,10 +79,16 @@ pub fn sweep(run: &mut Run, sweep: &Sweep, found: &[Option<Passage>]) -> Result<
     run.metrics.set("points", found.len() as f64);
     run.metrics.set("bistable_points", bistable as f64);
     run.metrics.set("high_points", high as f64);
-    Ok(format!("{bistable} of {} points have two states; {high} of them prefer the high one", found.len()))
+    let none = found.iter().enumerate().find_map(|(i, found)| found.as_ref().err().map(|error| (at(i), error)));
+    let why = none.map(|(at, error)| {
+        let (x, y, said) = (&sweep.x.parameter, &sweep.y.parameter, error.to_string());
+        format!("; at {x} = {}, {y} = {}: {}", at[0], at[1], said.lines().next().unwrap_or_default())
+    });
+    let why = why.unwrap_or_default();
+    Ok(format!("{bistable} of {} points have two states; {high} of them prefer the high one{why}", found.len()))
 }
 
-pub fn nearest_to_the_line(found: &[Option<Passage>]) -> Option<&Passage> {
+pub fn nearest_to_the_line(found: &[Result<Passage>]) -> Option<&Passage> {
     found.iter().flatten().min_by(|a, b| a.difference().abs().total_cmp(&b.difference().abs()))
 }
 

@@ -87,7 +87,7 @@ pub fn nucleus(run: &Run, problem: &Problem, passage: &Passage) -> Result<()> {
 }
 
 /// `S_up - S_down` over two parameters, and where it vanishes.
-pub fn phase(run: &Run, sweep: &Sweep, found: &[Option<Passage>]) -> Result<()> {
+pub fn phase(run: &Run, sweep: &Sweep, found: &[Result<Passage>]) -> Result<()> {
     let (nx, ny) = (sweep.x.points, sweep.y.points);
     let values: Vec<_> = found.iter().map(|p| p.as_ref().map_or(f64::NAN, Passage::difference)).collect();
     let half = |from: f64, to: f64, n: usize| 0.5 * (to - from) / (n - 1) as f64;

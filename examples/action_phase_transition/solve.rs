@@ -40,9 +40,8 @@ impl<'a> Solve<'a> {
         }
     }
 
-    /// At one point.
-    pub fn passage(&self, point: Vec<f64>) -> Result<Passage> {
-        let mut found = self.passages(&[point])?;
-        found.remove(0)
+    /// What it solves.
+    pub fn system(&self) -> &'a dyn System {
+        self.system
     }
 }
