@@ -2,7 +2,10 @@
 mod common;
 
 use common::gpu;
-use ergodic::methods::action::{Climb, Climber, MaierStein, Model, Path, PathOptions, Schloegl};
+use ergodic::Error;
+use ergodic::methods::action::{
+    Climb, Climber, GinzburgLandau, MaierStein, Model, Path, PathOptions, Schloegl, System,
+};
 
 const HELD: PathOptions = PathOptions { nodes: 101, max_steps: 2000, tolerance: 1e-6, free_end: false, aside: 0.0 };
 const FREED: PathOptions = PathOptions { aside: 0.1, ..HELD };
@@ -37,9 +40,9 @@ fn a_device_finds_the_same_for_all_points_together() {
 
 /// Whether the uniform path between two uniform states of the network is a minimum for waves whose hops decay at `D mu`.
 ///
-/// Along it the Hessian `w` of the quasipotential in the amplitude of such a wave solves a Riccati equation, from the attractor's
-/// own on; the path is a minimum where that ends above 0 at the saddle, from which it goes to `2 r / a` as it must. Below 0 it
-/// goes to minus infinity: a conjugate point.
+/// Along it the second derivative `w` of the quasipotential in the amplitude of such a wave solves a Riccati equation, from its
+/// value at the attractor on. The path is a minimum if `w` is positive at the saddle; from below 0 it goes to minus infinity there,
+/// which is a conjugate point.
 fn uniform_is_minimal(from: f64, hops: f64) -> bool {
     let [k0, k1, k2, k3] = Schloegl::RATES;
     let (gain, loss) = (|r: f64| k0 + k2 * r * r, |r: f64| k1 * r + k3 * r * r * r);
@@ -123,4 +126,36 @@ fn what_is_cheaper_than_the_uniform_path_is_so_at_any_resolution_and_by_another_
     let error = (fine.action - coarse.action).abs();
     assert!((fine.action - freed.value).abs() < error, "{} {} {}", coarse.action, fine.action, freed.value);
     assert!(error < 0.01 * uniform, "{error}");
+}
+
+/// The saddle between two uniform states, and how many of the attractors beside it are neither.
+fn between(system: &dyn System, parameters: &[f64], ends: (f64, f64)) -> (Vec<f64>, usize) {
+    let (model, n) = (Model::new(system, parameters).unwrap(), system.sites());
+    let [low, high, saddle] = model.ends(&vec![ends.0; n], &vec![ends.1; n]).unwrap();
+    assert_eq!(saddle.index(), 1);
+    let beside = model.beside(&saddle).unwrap();
+    let is = |a: &[f64], b: &[f64]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-6);
+    let others = beside.iter().filter(|p| !is(&p.state, &low.state) && !is(&p.state, &high.state)).count();
+    assert!(beside.iter().all(|point| point.index() == 0) && !is(&beside[0].state, &beside[1].state));
+    (saddle.state, others)
+}
+
+#[test]
+fn slow_hops_pin_fronts_and_the_saddle_then_leads_to_a_third_state() {
+    let network = |d: f64| between(&Schloegl::new(8), &[&[d], &Schloegl::RATES[..]].concat(), (0.5, 1.6));
+    for (d, others) in [(1.0, 0), (0.4, 0), (0.2, 0), (0.1, 1)] {
+        assert_eq!(network(d).1, others, "D {d}");
+    }
+    // Between the nuclei at a site and between two sites there is one that has no symmetry, where both have index 2.
+    let (saddle, _) = network(0.15);
+    let mirrored = |about: usize| (0..8).map(|x| (saddle[x] - saddle[(about + 8 - x) % 8]).abs()).fold(0.0, f64::max);
+    assert!((0..8).all(|about| mirrored(about) > 0.1), "{saddle:?}");
+    // Fields: with hops that reach over many sites, and an interface that costs nothing to move.
+    assert_eq!(between(&GinzburgLandau::field(32), &[0.005, 0.26, -0.2], (-1.0, 1.0)).1, 0);
+    assert_eq!(between(&GinzburgLandau::sites(2), &[0.05, 0.26, 0.0], (-1.0, 1.0)).1, 0);
+    let system = GinzburgLandau::sites(2);
+    let model = Model::new(&system, &[0.05, 0.26, 0.0]).unwrap();
+    let top = model.critical_point(&[0.0, 0.0]).unwrap();
+    let refused = model.beside(&top).unwrap_err();
+    assert!(matches!(refused, Error::Invalid { what: "a saddle", .. }), "{refused}");
 }

@@ -110,6 +110,7 @@ impl Numbers {
         let mut numbers = Numbers(vec![]);
         [&passage.low, &passage.high, &passage.saddle].into_iter().for_each(|point| numbers.write_point(point));
         [&passage.up, &passage.down].into_iter().for_each(|climb| numbers.write_climb(climb));
+        passage.rests.iter().for_each(|point| numbers.write_point(point));
         numbers
     }
 
@@ -141,7 +142,9 @@ impl Numbers {
     fn read(&self, system: &dyn System) -> Option<Passage> {
         let mut lists = Lists(&self.0);
         let [low, high, saddle] = [lists.point()?, lists.point()?, lists.point()?];
-        Some(Passage { low, high, saddle, up: lists.climb(system)?, down: lists.climb(system)? })
+        let (up, down) = (lists.climb(system)?, lists.climb(system)?);
+        let rests = std::iter::from_fn(|| lists.point()).collect();
+        Some(Passage { low, high, saddle, up, down, rests })
     }
 }
 

@@ -47,7 +47,7 @@ pub fn passage(metrics: &mut Metrics, prefix: &str, passage: &Passage) {
     }
     metrics.set(format!("{prefix}preferred"), preferred(passage));
     let stops = passage.up.through.len() + passage.down.through.len();
-    metrics.set(format!("{prefix}stops"), stops as f64);
+    metrics.set(format!("{prefix}stops"), stops as f64).set(format!("{prefix}rests"), passage.rests.len() as f64);
     let all = passage.up.converged() && passage.down.converged();
     metrics.set(format!("{prefix}converged"), f64::from(u8::from(all)));
 }
@@ -98,8 +98,9 @@ pub fn said(passage: &Passage) -> String {
         p if p > 0.0 => "the high state is preferred",
         _ => "no state is preferred",
     };
+    let rests = if passage.rests.is_empty() { "" } else { "; beyond it lies a third state, not the other one" };
     format!(
-        "S up {:.6} +- {:.1e}, down {:.6} +- {:.1e}: {verdict}; the nucleus has index {}",
+        "S up {:.6} +- {:.1e}, down {:.6} +- {:.1e}: {verdict}; the nucleus has index {}{rests}",
         passage.up.value,
         passage.up.error,
         passage.down.value,

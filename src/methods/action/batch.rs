@@ -288,12 +288,13 @@ impl<'a> Climber<'a> {
             }
         }
         let mut climbs = if jobs.is_empty() { vec![] } else { self.climb(&jobs, options)? }.into_iter();
-        let mut passage = |ends: [CriticalPoint; 3]| {
+        let mut passage = |(model, ends): (Model<'_>, [CriticalPoint; 3])| {
             let [low, high, saddle] = ends;
             let (up, down) = climbs.next().zip(climbs.next()).ok_or_else(no_climb)?;
-            Ok(Passage { low, high, saddle, up, down })
+            let rests = model.rests([&low, &high], &saddle)?;
+            Ok(Passage { low, high, saddle, up, down, rests })
         };
-        Ok(found.into_iter().map(|found| found.and_then(|(_, ends)| passage(ends))).collect())
+        Ok(found.into_iter().map(|found| found.and_then(&mut passage)).collect())
     }
 
     /// Coarse paths of any number of jobs.

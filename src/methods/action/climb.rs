@@ -62,6 +62,9 @@ pub struct Passage {
     pub up: Climb,
     /// From `high` to the saddle.
     pub down: Climb,
+    /// Attractors other than these two to which the drift leads from the saddle. Where there are any, the states are not
+    /// neighbours: what follows the saddle rests there, and has more to climb.
+    pub rests: Vec<CriticalPoint>,
 }
 
 impl Passage {
@@ -149,7 +152,14 @@ impl Model<'_> {
         let [low, high, saddle] = self.ends(low, high)?;
         let up = self.climb(&low.state, &saddle.state, options)?;
         let down = self.climb(&high.state, &saddle.state, options)?;
-        Ok(Passage { low, high, saddle, up, down })
+        let rests = self.rests([&low, &high], &saddle)?;
+        Ok(Passage { low, high, saddle, up, down, rests })
+    }
+
+    /// Attractors beside the saddle that are none of the two.
+    pub(super) fn rests(&self, ends: [&CriticalPoint; 2], saddle: &CriticalPoint) -> Result<Vec<CriticalPoint>> {
+        let is_end = |point: &CriticalPoint| ends.iter().any(|end| norm(&sub(&end.state, &point.state)) < 1e-6);
+        Ok(self.beside(saddle)?.into_iter().filter(|point| !is_end(point)).collect())
     }
 
     /// The attractors nearest to two states, and the saddle between them.

@@ -1,7 +1,8 @@
 //! Critical points of the drift with their index, by Newton's method.
 
 use super::model::Model;
-use super::path::norm;
+use super::modes::Modes;
+use super::path::{Path, norm, sub};
 use crate::error::{Error, Result};
 use faer::Mat;
 
@@ -60,6 +61,43 @@ impl Model<'_> {
         }
         let growth = growth_rates(&self.jacobian(&state)?, state.len())?;
         Ok(CriticalPoint { state, growth, residual })
+    }
+
+    /// The attractors that a saddle lies between: where the drift leads to from either side of it.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a point whose index is not 1, or a drift that does not come to rest.
+    pub fn beside(&self, saddle: &CriticalPoint) -> Result<[CriticalPoint; 2]> {
+        if saddle.index() != 1 {
+            let got = format!("a point of index {}", saddle.index());
+            return Err(Error::Invalid { what: "a saddle", got, want: "of index 1, with one direction that grows" });
+        }
+        let grows = growing_direction(&self.jacobian(&saddle.state)?, saddle.state.len())?;
+        let size = 1e-3 * (1.0 + norm(&saddle.state));
+        let side = |sign: f64| {
+            let start: Vec<_> = saddle.state.iter().zip(&grows).map(|(x, by)| x + sign * size * by).collect();
+            self.downhill(&saddle.state, start)
+        };
+        Ok([side(-1.0)?, side(1.0)?])
+    }
+
+    /// The attractor that the drift leads to.
+    fn downhill(&self, from: &[f64], mut state: Vec<f64>) -> Result<CriticalPoint> {
+        const ROUNDS: usize = 400;
+        for _ in 0..ROUNDS {
+            let modes = Modes::new(self, &Path::from_parts(state.len(), state.clone()))?;
+            for _ in 0..50 {
+                state = self.implicit_step(&modes, &state, 1.0)?;
+            }
+            let Ok(point) = self.critical_point(&state) else { continue };
+            let (left, way) = (norm(&sub(&point.state, &state)), norm(&sub(from, &state)));
+            if point.index() == 0 && left < 0.05 * way {
+                return Ok(point);
+            }
+        }
+        let got = format!("{:e} after {ROUNDS} times 50 steps", largest(&self.drift(&state)?));
+        let want = "close to 0: follow it further, or choose a saddle from which it leads to an attractor";
+        Err(Error::Invalid { what: "the drift beside a saddle", got, want })
     }
 
     /// The first of the step and its halves that makes the drift smaller.
@@ -137,12 +175,25 @@ fn shortest_solution(a: &[f64], r: &[f64]) -> Option<Vec<f64>> {
     Some(x)
 }
 
+/// The unit vector along which a Jacobian with one growing direction grows.
+fn growing_direction(jacobian: &[f64], d: usize) -> Result<Vec<f64>> {
+    let matrix = Mat::from_fn(d, d, |i, j| jacobian[i * d + j]);
+    let eigen = matrix.eigen().map_err(|_| no_eigenvalues())?;
+    let (values, vectors) = (eigen.S(), eigen.U());
+    let most = (0..d).max_by(|&a, &b| values[a].re.total_cmp(&values[b].re)).unwrap_or(0);
+    let direction: Vec<_> = (0..d).map(|i| vectors[(i, most)].re).collect();
+    let size = norm(&direction);
+    Ok(direction.into_iter().map(|x| x / size).collect())
+}
+
+fn no_eigenvalues() -> Error {
+    let got = "a matrix whose eigenvalues do not converge".into();
+    Error::Invalid { what: "the Jacobian at a critical point", got, want: "finite" }
+}
+
 fn growth_rates(jacobian: &[f64], d: usize) -> Result<Vec<f64>> {
-    let values = Mat::from_fn(d, d, |i, j| jacobian[i * d + j]).eigenvalues().map_err(|_| Error::Invalid {
-        what: "the Jacobian at a critical point",
-        got: "a matrix whose eigenvalues do not converge".into(),
-        want: "finite",
-    })?;
+    let matrix = Mat::from_fn(d, d, |i, j| jacobian[i * d + j]);
+    let values = matrix.eigenvalues().map_err(|_| no_eigenvalues())?;
     let mut growth: Vec<_> = values.iter().map(|z| z.re).collect();
     growth.sort_by(|a, b| b.total_cmp(a));
     Ok(growth)

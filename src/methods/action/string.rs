@@ -48,7 +48,7 @@ impl Model<'_> {
     }
 
     /// States after a part of a step of Euler's method, implicit in the hops.
-    fn implicit_step(&self, modes: &Modes, states: &[f64], part: f64) -> Result<Vec<f64>> {
+    pub(super) fn implicit_step(&self, modes: &Modes, states: &[f64], part: f64) -> Result<Vec<f64>> {
         let mut step = modes.forward(&self.drift(states)?);
         step.iter_mut().enumerate().for_each(|(i, x)| *x *= modes.implicit_step(i % self.sites(), part));
         Ok(states.iter().zip(modes.back(&step)).map(|(x, by)| x + by).collect())
@@ -60,16 +60,17 @@ impl Model<'_> {
     /// Newton's method is tried from a string that still moves, and what it finds is taken if it is near.
     ///
     /// On a ring the string starts with a wave at a site, then with one between two sites: of the two nuclei only one has index 1.
+    /// Where neither has, the nucleus is less symmetric, and so is a third start.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if neither leads to a critical point of index 1.
+    /// [`Error::Invalid`] if none leads to a critical point of index 1.
     pub fn saddle(&self, from: &[f64], to: &[f64]) -> Result<CriticalPoint> {
         const NODES: usize = 41;
         const ROUNDS: usize = 12;
         let (d, size) = (self.sites(), norm(&sub(to, from)) / (self.sites() as f64).sqrt());
         let ring = d > 1 && self.system().hopping(self.parameters()).is_some();
         let (mut seen, mut failed) = (vec![], None);
-        for centre in if ring { vec![0.0, 0.5] } else { vec![0.0] } {
+        for centre in if ring { vec![0.0, 0.5, 0.25] } else { vec![0.0] } {
             let wave = |x: usize| (TAU * (x as f64 - centre) / d as f64).cos();
             let bump = |s: f64, x: usize| if ring { 0.25 * size * (PI * s).sin().powi(2) * wave(x) } else { 0.0 };
             let mut path = Path::along(from, to, NODES, bump)?;
