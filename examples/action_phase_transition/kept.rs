@@ -56,7 +56,6 @@ impl<'a> Kept<'a> {
     pub fn passages(&mut self, run: &Run, points: &[Vec<f64>]) -> Result<Vec<Result<Passage>>> {
         let missing: Vec<_> = points.iter().filter(|point| self.get(point).is_none()).cloned().collect();
         let mut new = if missing.is_empty() { vec![] } else { self.solve.passages(&missing)? }.into_iter();
-        run.stepped();
         let mut one = |point: &Vec<f64>| match self.get(point) {
             Some(passage) => Some(Ok(passage)),
             None => new.next().inspect(|found| {
@@ -64,21 +63,31 @@ impl<'a> Kept<'a> {
             }),
         };
         let all = points.iter().filter_map(&mut one).collect();
-        if run.interrupted() {
-            return Err(Error::Interrupted);
-        }
-        if self.saved.elapsed() > SPARE {
-            self.save(run)?;
-        }
+        self.kept(run)?;
         Ok(all)
     }
 
-    /// The passage at one point.
+    /// The passage at one point, with a line on how far it is, which begins with `name`.
     ///
     /// # Errors
     /// As [`passages`](Self::passages); why there is none.
-    pub fn passage(&mut self, run: &Run, point: Vec<f64>) -> Result<Passage> {
-        self.passages(run, &[point])?.remove(0)
+    pub fn passage(&mut self, run: &Run, name: &str, point: Vec<f64>) -> Result<Passage> {
+        if let Some(passage) = self.get(&point) {
+            return Ok(passage);
+        }
+        let passage = self.solve.passage(name, &point)?;
+        self.found.push((point, passage.clone()));
+        self.kept(run)?;
+        Ok(passage)
+    }
+
+    /// After something was found: a checkpoint now and then, and the end of a run that is interrupted.
+    fn kept(&mut self, run: &Run) -> Result<()> {
+        run.stepped();
+        if run.interrupted() {
+            return Err(Error::Interrupted);
+        }
+        if self.saved.elapsed() > SPARE { self.save(run) } else { Ok(()) }
     }
 
     fn get(&self, point: &[f64]) -> Option<Passage> {

@@ -62,7 +62,7 @@ fn found(run: &mut Run, problem: &Problem, kept: &mut Kept<'_>) -> Result<String
     let found = match &problem.sweep {
         Some(sweep) => sweep_over(run, problem, kept, sweep)?,
         None => {
-            let passage = kept.passage(run, problem.point(&[])?)?;
+            let passage = kept.passage(run, "action_phase_transition", problem.point(&[])?)?;
             measure::passage(&mut run.metrics, "", &passage);
             measure::history(run, &[(vec![], Some(&passage))], &[])?;
             pictures::paths(run, problem, &passage)?;
@@ -105,6 +105,9 @@ fn sweep_over(run: &mut Run, problem: &Problem, kept: &mut Kept<'_>, sweep: &Swe
 /// The transition that a preset asks for.
 fn search(run: &Run, problem: &Problem, kept: &mut Kept<'_>) -> Result<Option<Transition>> {
     let Some(search) = &problem.transition else { return Ok(None) };
-    let at = |value: f64| kept.passage(run, problem.point(&[(&search.parameter, value)])?);
+    let at = |value: f64| {
+        let name = format!("{} = {value:.6}", search.parameter);
+        kept.passage(run, &name, problem.point(&[(&search.parameter, value)])?)
+    };
     equal_action((search.from, search.to), search.tolerance, at).map(Some)
 }

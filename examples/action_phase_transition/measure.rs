@@ -82,7 +82,7 @@ pub fn sweep(run: &mut Run, sweep: &Sweep, found: &[Result<Passage>]) -> Result<
     let none = found.iter().enumerate().find_map(|(i, found)| found.as_ref().err().map(|error| (at(i), error)));
     let why = none.map(|(at, error)| {
         let (x, y, said) = (&sweep.x.parameter, &sweep.y.parameter, error.to_string());
-        format!("; at {x} = {}, {y} = {}: {}", at[0], at[1], said.lines().next().unwrap_or_default())
+        format!("; at {x} = {:.4}, {y} = {:.4}: {}", at[0], at[1], said.lines().next().unwrap_or_default())
     });
     let why = why.unwrap_or_default();
     Ok(format!("{bistable} of {} points have two states; {high} of them prefer the high one{why}", found.len()))

@@ -67,6 +67,17 @@ pub struct Passage {
     pub rests: Vec<CriticalPoint>,
 }
 
+/// What a passage is computed from, in this order.
+#[derive(Clone, Copy, Debug)]
+pub enum Part<'a> {
+    /// The critical nucleus.
+    Saddle(&'a CriticalPoint),
+    /// The way up to it.
+    Up(&'a Climb),
+    /// The way down to it.
+    Down(&'a Climb),
+}
+
 impl Passage {
     /// `S_up - S_down`: above 0 where the low state is the more stable one, 0 on the line of transition.
     pub fn difference(&self) -> f64 {
@@ -149,9 +160,26 @@ impl Model<'_> {
     /// # Errors
     /// [`Error::Invalid`] if these are no attractors or have no saddle of index 1 between them.
     pub fn passage(&self, low: &[f64], high: &[f64], options: &PathOptions) -> Result<Passage> {
+        self.passage_seen(low, high, options, |_| {})
+    }
+
+    /// The same, telling `seen` about each part as soon as it is there.
+    ///
+    /// # Errors
+    /// As [`passage`](Self::passage).
+    pub fn passage_seen(
+        &self,
+        low: &[f64],
+        high: &[f64],
+        options: &PathOptions,
+        mut seen: impl FnMut(Part<'_>),
+    ) -> Result<Passage> {
         let [low, high, saddle] = self.ends(low, high)?;
+        seen(Part::Saddle(&saddle));
         let up = self.climb(&low.state, &saddle.state, options)?;
+        seen(Part::Up(&up));
         let down = self.climb(&high.state, &saddle.state, options)?;
+        seen(Part::Down(&down));
         let rests = self.rests([&low, &high], &saddle)?;
         Ok(Passage { low, high, saddle, up, down, rests })
     }

@@ -34,7 +34,7 @@ mod transition;
 
 pub use ascent::Swept;
 pub use batch::{Climber, Paths};
-pub use climb::{Climb, Passage};
+pub use climb::{Climb, Part, Passage};
 pub use critical::CriticalPoint;
 pub use descent::{Minimum, PathOptions};
 pub use model::Model;
