@@ -1,6 +1,6 @@
 # Everything here is cargo and a shell script. On Windows and macOS cargo alone does.
 export PATH := $(PATH):$(HOME)/.cargo/bin
-.PHONY: help demo test test-swiftshader tint deny bench tune growth lint doc vulkan rust
+.PHONY: help demo test test-swiftshader validate tint deny bench tune growth lint doc vulkan rust
 .DEFAULT_GOAL := help
 
 help: ## List these targets
@@ -15,6 +15,9 @@ test: rust vulkan ## Run every test: unit, integration, documentation; examples 
 test-swiftshader: rust vulkan ## The tests on a second software driver, where it can be had; a part with ARGS='--test rng_bits'
 	@manifest=$$(scripts/ensure-swiftshader.sh) || exit 0; \
 	VK_DRIVER_FILES=$$manifest cargo test --locked --no-fail-fast $(ARGS)
+
+validate: rust vulkan ## Tests under Vulkan's validation layer, where it can be had; a part with ARGS='--test ops_vs_f64'
+	@scripts/validate.sh $(ARGS) || [ $$? = 2 ]
 
 tint: ## Kernels that a run with ERGODIC_TEXTS=FOLDER left, through Chromium's compiler, where it can be had: make tint TEXTS=FOLDER
 	@scripts/tint.sh $(or $(TEXTS),target/texts) || [ $$? = 2 ]

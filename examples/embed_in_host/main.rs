@@ -59,7 +59,8 @@ pub fn run(args: &Args) -> Result<f64> {
         return Err("--window needs the feature `window`: cargo run --example embed_in_host --features window".into());
     }
     std::fs::create_dir_all(&args.out)?;
-    let host = host(&wgpu::Instance::default(), None)?;
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
+    let host = host(&instance, None)?;
     let (gpu, buffer) = (host.engine()?, walkers::buffer(&host.device, args.walkers));
     let mut session = walkers::session(&gpu, &buffer, args.walkers)?;
     let canvas = Canvas::new(&host.device);

@@ -3,6 +3,7 @@
 use super::caps::Caps;
 use super::disk::DiskCache;
 use super::health::{self, Health};
+use super::host::HostHandle;
 use super::options::{self, GpuOptions};
 use super::pipeline::PipelineCache;
 use super::pool::{MemoryReport, Pool};
@@ -95,11 +96,18 @@ impl Gpu {
         Ok(gpu)
     }
 
-    /// Wraps a device that exists. Features and limits are the device's; its adapter may offer more, but did not grant it.
+    /// Wraps a device that exists: the adapter's `wgpu::AdapterInfo`, a `wgpu::Device` and its `wgpu::Queue`. Features and limits are
+    /// the device's; its adapter may offer more, but did not grant it.
     ///
     /// # Errors
     /// [`Error::LimitExceeded`] if the device was requested with less than `wgpu::Limits::default()` of what kernels use.
-    pub fn from_wgpu(info: wgpu::AdapterInfo, device: wgpu::Device, queue: wgpu::Queue, poll: PollMode) -> Result<Gpu> {
+    pub fn from_wgpu(
+        info: impl HostHandle<wgpu::AdapterInfo>,
+        device: impl HostHandle<wgpu::Device>,
+        queue: impl HostHandle<wgpu::Queue>,
+        poll: PollMode,
+    ) -> Result<Gpu> {
+        let (info, device, queue) = (info.into_own(), device.into_own(), queue.into_own());
         Caps::check_floor(&info.name, &device.limits())?;
         Ok(Self::wrap(info, device, queue, poll, Arc::default(), None))
     }

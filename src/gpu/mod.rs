@@ -11,7 +11,7 @@
 //! its bindings declared beside it; [`Gpu::pipeline`] parses and validates it, compares the declaration with what the
 //! text says, and compiles it once.
 //!
-//! Layout: [`options`](GpuOptions) what to ask for, [`caps`](Caps) what was got, `device` the handle, `health` errors
+//! Layout: [`options`](GpuOptions) what to ask for, [`caps`](Caps) what was got, `device` the handle, `host` what a host passes in, `health` errors
 //! that no call returned, `pool` and `tensor` memory, `readback` the way back, [`shader`] the preprocessor, `pipeline`
 //! validation and cache, `tuning` which of several kernels is fastest, `disk` what drivers keep between
 //! processes, `texts` WGSL to read, `grid` workgroup counts, `fault` what kernels complain of.
@@ -31,6 +31,7 @@ mod fault;
 mod grid;
 mod hash;
 mod health;
+mod host;
 mod options;
 mod pipeline;
 mod pool;
@@ -46,6 +47,7 @@ pub use device::{Gpu, PollMode};
 pub use fault::FaultWord;
 pub use grid::grid;
 pub(crate) use hash::fnv1a;
+pub use host::HostHandle;
 #[cfg(feature = "report")]
 pub(crate) use options::folder_named;
 pub use options::{AdapterChoice, GpuOptions, Tier, adapters};

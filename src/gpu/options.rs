@@ -135,6 +135,8 @@ pub async fn adapters() -> Vec<wgpu::Adapter> {
     // OpenGL is left out: its compute shaders lack what the portable tier promises, and where it is, Vulkan is as well.
     let mut wanted = wgpu::InstanceDescriptor::new_without_display_handle();
     wanted.backends = wgpu::Backends::PRIMARY;
+    // WGPU_VALIDATION, WGPU_DEBUG and so on, as in any program on wgpu.
+    wanted.flags = wanted.flags.with_env();
     let mut found = wgpu::Instance::new(wanted).enumerate_adapters(wgpu::Backends::PRIMARY).await;
     found.sort_by_key(|adapter| rank(adapter.get_info().device_type));
     found
