@@ -94,6 +94,26 @@ fn mala_reports_its_acceptance_and_resampling_its_events() {
 }
 
 #[test]
+fn a_glance_sees_on_the_device_what_the_weights_say_in_f64() {
+    let gpu = gpu();
+    let resampling = Some(Resampling { scheme: Scheme::Systematic, ess_below: 0.99 });
+    for options in [LangevinOptions::default(), LangevinOptions { resampling, ..LangevinOptions::default() }] {
+        let sampler = widening(&gpu, 0.2, 50, options).unwrap();
+        let mut state = sampler.init(RngKey::new(KEY), Start::normal(1.0)).unwrap();
+        for steps in [0..20, 20..50] {
+            sampler.advance(&mut state, steps.clone()).unwrap();
+            let (seen, read) = (sampler.glance(&state).unwrap(), sampler.info(&state).unwrap());
+            assert_eq!(read.resamplings > 0, options.resampling.is_some());
+            // Sums of positive terms: at most some hundred roundings in a row, and one of the logarithm.
+            let off = (seen.log_mean_weight - read.log_mean_weight().value).abs();
+            assert!(off < 1e-5, "after {} steps: {seen:?} {off:e}", steps.end);
+            assert!((seen.ess / read.ess() - 1.0).abs() < 1e-4, "after {} steps: {seen:?} {}", steps.end, read.ess());
+        }
+        assert!(sampler.glance(&state).unwrap().log_mean_weight.abs() > 0.1, "the control: there is something to see");
+    }
+}
+
+#[test]
 fn a_run_in_pieces_and_a_resumed_run_are_the_run_bit_for_bit() {
     let gpu = gpu();
     let resampling = Some(Resampling { scheme: Scheme::Systematic, ess_below: 0.9 });

@@ -4,17 +4,12 @@ use super::solve::Solve;
 use ergodic::methods::action::{Climb, CriticalPoint, Minimum, Momenta, Passage, Path, System};
 use ergodic::report::Run;
 use ergodic::{Error, Result};
-use std::time::{Duration, Instant};
-
-/// Between two checkpoints.
-const SPARE: Duration = Duration::from_secs(5);
 
 /// Passages with the parameters of their points.
 pub struct Kept<'a> {
     solve: Solve<'a>,
     found: Vec<(Vec<f64>, Passage)>,
     adapter: String,
-    saved: Instant,
 }
 
 impl<'a> Kept<'a> {
@@ -36,7 +31,7 @@ impl<'a> Kept<'a> {
                 found.extend(passage.read(solve.system()).map(|passage| (point, passage)));
             }
         }
-        Ok(Kept { solve, found, adapter: adapter.into(), saved: Instant::now() })
+        Ok(Kept { solve, found, adapter: adapter.into() })
     }
 
     /// How many points are together on a device.
@@ -87,7 +82,7 @@ impl<'a> Kept<'a> {
         if run.interrupted() {
             return Err(Error::Interrupted);
         }
-        if self.saved.elapsed() > SPARE { self.save(run) } else { Ok(()) }
+        if run.checkpoint_due() { self.save(run) } else { Ok(()) }
     }
 
     fn get(&self, point: &[f64]) -> Option<Passage> {
@@ -98,16 +93,14 @@ impl<'a> Kept<'a> {
     ///
     /// # Errors
     /// [`Error::Io`] naming the file.
-    pub fn save(&mut self, run: &Run) -> Result<()> {
+    pub fn save(&self, run: &Run) -> Result<()> {
         let mut checkpoint = run.checkpoint(self.len()).text("adapter", self.adapter.as_str());
         for (i, (point, passage)) in self.found.iter().enumerate() {
             let Numbers(passage) = Numbers::of(passage);
             checkpoint = checkpoint.array(&format!("point {i}"), &[point.len()], point)?;
             checkpoint = checkpoint.array(&format!("passage {i}"), &[passage.len()], &passage)?;
         }
-        checkpoint.write(run.checkpoint_path())?;
-        self.saved = Instant::now();
-        Ok(())
+        run.save(&checkpoint)
     }
 }
 

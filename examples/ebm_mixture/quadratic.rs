@@ -113,7 +113,7 @@ pub fn run(gpu: &Gpu, mut run: Run, path: &Path, seed: u64) -> Result<()> {
         let (value, se) = (found.log_z.value, found.log_z.se);
         history.append(k, &[value, se, exact, found.ess, weighted, unweighted, f64::from(found.resamplings)])?;
         progress.set(k, format_args!("log Z {:.4}  exact {exact:.4}  ess {:.2}", found.log_z, found.ess));
-        remember(run.checkpoint(k), "path", &trainer)?.write(run.checkpoint_path())?;
+        run.save(&remember(run.checkpoint(k), "path", &trainer)?)?;
         if run.interrupted() {
             run.stop(k);
             return Ok(());

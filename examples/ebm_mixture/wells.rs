@@ -9,7 +9,6 @@ use ergodic::methods::ebm::{Diagnostics, Energy, InitialWalkers, Method, Mixture
 use ergodic::report::{History, Progress, Run, checked_in};
 use ergodic::{Error, Result, random::RngKey};
 use serde::{Deserialize, Serialize};
-use std::time::{Duration, Instant};
 
 /// Teacher, student and the methods that compete. Wells lie on the first axis and have unit covariance.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -172,7 +171,7 @@ pub fn run(gpu: &Gpu, mut run: Run, wells: &Wells, seed: u64) -> Result<()> {
         line(&mut history, 0, &truth, &mut racers)?;
     }
     let total = wells.train.iterations;
-    let (mut progress, mut saved) = (Progress::new("ebm_mixture", step, total), Instant::now());
+    let mut progress = Progress::new("ebm_mixture", step, total);
     if step < total {
         racers.iter_mut().try_for_each(|r| r.trainer.run(1).and_then(|()| r.trainer.theta()).map(drop))?;
         run.stepped();
@@ -181,13 +180,11 @@ pub fn run(gpu: &Gpu, mut run: Run, wells: &Wells, seed: u64) -> Result<()> {
         step += wells.look_every.clamp(1, total - step);
         racers.iter_mut().try_for_each(|r| r.trainer.run(step - r.trainer.iteration()))?;
         progress.set(step, format_args!("{}", line(&mut history, step, &truth, &mut racers)?));
-        let stop = run.interrupted();
-        if stop || step == total || saved.elapsed() > Duration::from_secs(5) {
+        if step == total || run.checkpoint_due() {
             let empty = run.checkpoint(step).text("adapter", gpu.info().name.as_str());
-            racers.iter().try_fold(empty, |c, r| remember(c, &r.name, &r.trainer))?.write(run.checkpoint_path())?;
-            saved = Instant::now();
+            run.save(&racers.iter().try_fold(empty, |c, r| remember(c, &r.name, &r.trainer))?)?;
         }
-        if stop && step < total {
+        if run.interrupted() && step < total {
             run.stop(step);
             return Ok(());
         }

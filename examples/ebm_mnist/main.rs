@@ -89,7 +89,7 @@ fn train(run: &Run, duel: &mut Duel<'_>, classifier: &Classifier) -> Result<Hist
         let stop = run.interrupted();
         let due = saved.elapsed().as_secs_f64() >= duel.config.checkpoint_s;
         if stop || due || duel.iteration() == total {
-            duel.save(run.checkpoint(duel.iteration()))?.write(run.checkpoint_path())?;
+            run.save(&duel.save(run.checkpoint(duel.iteration()))?)?;
             saved = Instant::now();
         }
         if stop {

@@ -114,7 +114,7 @@ impl Learner {
         let mut step = self.resume(gpu, run)?;
         let mut history = run.history(&["g", "g_se", "nll", "nll_se"])?;
         let (total, first) = (problem.fit.steps, step);
-        let (mut progress, mut saved) = (Progress::new("flow_density", step, total), Instant::now());
+        let mut progress = Progress::new("flow_density", step, total);
         if step < total {
             self.trainer.run(1)?;
             self.trainer.loss()?;
@@ -132,13 +132,11 @@ impl Learner {
             history.append(step, &[g.value, g.se, nll.value, nll.se])?;
             let best = self.best.as_ref().map_or(String::new(), |best| format!("  NLL {:.3} at best", best.nll));
             progress.set(step, format_args!("G {g}{best}"));
-            let stop = run.interrupted();
-            if stop || step == total || saved.elapsed() > Duration::from_secs(5) {
+            if step == total || run.checkpoint_due() {
                 let empty = run.checkpoint(step).text("adapter", gpu.info().name.as_str());
-                self.remember(empty)?.write(run.checkpoint_path())?;
-                saved = Instant::now();
+                run.save(&self.remember(empty)?)?;
             }
-            if stop && step < total {
+            if run.interrupted() && step < total {
                 return Ok(false);
             }
         }

@@ -6,7 +6,7 @@ use ergodic::gpu::Gpu;
 use ergodic::methods::interpolant::{Field, FieldTrainer, State};
 use ergodic::random::RngKey;
 use ergodic::report::{Checkpoint, Progress, Run};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 pub fn name(field: Field) -> &'static str {
     match field {
@@ -58,7 +58,7 @@ pub fn train(gpu: &Gpu, run: &mut Run, trainers: &mut [FieldTrainer], learned: &
     let names: Vec<_> = names.collect();
     let mut history = run.history(&names.iter().map(String::as_str).collect::<Vec<_>>())?;
     let (total, first) = (learned.fit.steps, step);
-    let (mut progress, mut saved) = (Progress::new("interpolant_checkerboard", step, total), Instant::now());
+    let mut progress = Progress::new("interpolant_checkerboard", step, total);
     if step < total {
         trainers.iter_mut().try_for_each(|t| t.run(1).and_then(|()| t.loss()).map(drop))?;
         run.stepped();
@@ -75,13 +75,11 @@ pub fn train(gpu: &Gpu, run: &mut Run, trainers: &mut [FieldTrainer], learned: &
         }
         history.append(step, &values)?;
         progress.set(step, format_args!("{}", figures.join("  ")));
-        let stop = run.interrupted();
-        if stop || step == total || saved.elapsed() > Duration::from_secs(5) {
+        if step == total || run.checkpoint_due() {
             let empty = run.checkpoint(step).text("adapter", gpu.info().name.as_str());
-            trainers.iter().try_fold(empty, remember)?.write(run.checkpoint_path())?;
-            saved = Instant::now();
+            run.save(&trainers.iter().try_fold(empty, remember)?)?;
         }
-        if stop && step < total {
+        if run.interrupted() && step < total {
             return Ok(false);
         }
     }

@@ -6,7 +6,7 @@ use ergodic::Result;
 use ergodic::gpu::Gpu;
 use ergodic::methods::interpolant::{BridgeTrainer, State};
 use ergodic::report::{Checkpoint, Progress, Run};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 fn remember(checkpoint: Checkpoint, trainer: &BridgeTrainer) -> Result<Checkpoint> {
     let mut checkpoint = checkpoint.text("plan", format!("{:016x}", trainer.plan_hash()));
@@ -40,7 +40,7 @@ pub fn train(
     }
     let mut history = run.history(&["cost", "cost_se"])?;
     let (total, first) = (problem.fit.steps, trainer.step());
-    let (mut progress, mut saved) = (Progress::new("schrodinger_bridge", first, total), Instant::now());
+    let mut progress = Progress::new("schrodinger_bridge", first, total);
     if first < total {
         trainer.run(1)?;
         trainer.cost()?;
@@ -57,13 +57,11 @@ pub fn train(
             Some(answer) => progress.set(step, format_args!("cost {cost}, least {:.4}", answer.cost)),
             None => progress.set(step, format_args!("cost {cost}")),
         }
-        let stop = run.interrupted();
-        if stop || step == total || saved.elapsed() > Duration::from_secs(5) {
+        if step == total || run.checkpoint_due() {
             let empty = run.checkpoint(step).text("adapter", gpu.info().name.as_str());
-            remember(empty, trainer)?.write(run.checkpoint_path())?;
-            saved = Instant::now();
+            run.save(&remember(empty, trainer)?)?;
         }
-        if stop && step < total {
+        if run.interrupted() && step < total {
             return Ok(false);
         }
     }

@@ -8,6 +8,7 @@
 
 pub(crate) mod anchor;
 pub mod compensated;
+mod glance;
 pub mod langevin;
 pub mod ode;
 pub mod pareto;
@@ -22,6 +23,7 @@ pub mod summary;
 pub mod weights;
 
 pub use compensated::Compensated;
+pub use glance::Glance;
 pub use proposal::{EndPoint, Proposal};
 pub use sampler::{Kernel, LangevinOptions, Start, WeightedLangevin};
 pub use schedule::Schedule;

@@ -12,6 +12,7 @@ use crate::graph::{Graph, Var};
 use crate::plan::{Bindings, CompileOptions, Plan, Report, Session};
 use crate::random::RngKey;
 use std::ops::Range;
+use std::sync::OnceLock;
 
 const START_ENERGY: &str = "start.energy";
 const START_GRADIENT: &str = "start.gradient";
@@ -120,23 +121,25 @@ impl Start {
 /// ```text
 /// init -> State      tensors on the device: walkers, energies, gradients, log-weights
 /// step -> Info       what the weights are worth: log Z with its error bar, effective walkers
+/// advance, glance    the same without reading the weights, and without an error bar
 /// ```
 ///
 /// Energy and gradient at the walkers are state, so a step costs one gradient (two with [`Kernel::Mala`] under a changing
 /// energy). Without resampling the steps of an analytic energy are one dispatch.
 #[must_use]
 pub struct WeightedLangevin {
-    options: LangevinOptions,
+    pub(super) options: LangevinOptions,
     walkers: String,
-    shape: Vec<usize>,
+    pub(super) shape: Vec<usize>,
     start: Plan,
-    plan: Plan,
+    pub(super) plan: Plan,
     bindings: Bindings,
+    pub(super) glance: OnceLock<Plan>,
 }
 
 /// Walkers and weights on the device, and the step that they have reached.
 pub struct State {
-    session: Session,
+    pub(super) session: Session,
     bindings: Bindings,
     anchor: Anchor,
     walkers: String,
@@ -192,7 +195,7 @@ impl WeightedLangevin {
             let name = table_name(name);
             bindings = bindings.tensor(&name, &Tensor::from_slice(gpu, &name, &[values.len()], values)?);
         }
-        Ok(WeightedLangevin { options, walkers, shape, start, plan, bindings })
+        Ok(WeightedLangevin { options, walkers, shape, start, plan, bindings, glance: OnceLock::new() })
     }
 
     /// Bind another input of the energy, such as a network's parameters, for the states made from here on.
@@ -266,14 +269,22 @@ impl WeightedLangevin {
     /// [`Error::Invalid`] if the range begins elsewhere; [`Error::Fault`] if an energy was not finite, with the step and the
     /// walker at which that began (the steps are taken again to find them); [`Error::DeviceLost`].
     pub fn step(&self, state: &mut State, steps: Range<u64>) -> Result<Info> {
+        self.advance(state, steps)?;
+        self.info(state)
+    }
+
+    /// Take the steps of this range and read nothing back but whether they went well.
+    ///
+    /// # Errors
+    /// As [`step`](Self::step).
+    pub fn advance(&self, state: &mut State, steps: Range<u64>) -> Result<()> {
         if steps.start != state.step() || steps.end < steps.start {
             let got = format!("{steps:?} at step {}", state.step());
             return Err(Error::Invalid { what: "range of steps", got, want: "from the state's own step on" });
         }
         state.session.run(steps.end - steps.start)?;
         state.check()?;
-        state.anchor.set(&state.session)?;
-        self.info(state)
+        state.anchor.set(&state.session)
     }
 
     /// Read back what the weights are worth.

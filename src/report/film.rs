@@ -1,12 +1,7 @@
 //! What was seen of a state on its way: numbers at every look, and fields at some. A run goes on from it.
 
-use std::time::{Duration, Instant};
-
 use crate::Result;
 use crate::report::{Checkpoint, Run};
-
-/// Between two checkpoints.
-const SPARE: Duration = Duration::from_secs(5);
 
 /// Looks at one state after another, each a film with a name. All of them are in the run's checkpoint, with the state of the one
 /// that is not complete, so that a run which is killed loses at most five seconds.
@@ -36,7 +31,6 @@ pub struct Films {
     resumed: Option<Checkpoint>,
     adapter: String,
     films: Vec<Film>,
-    saved: Instant,
 }
 
 #[derive(Debug, Default)]
@@ -58,7 +52,7 @@ impl Films {
     pub fn open(run: &Run, adapter: &str) -> Result<Self> {
         let resumed = run.resumed().cloned();
         resumed.as_ref().map_or(Ok(()), |checkpoint| checkpoint.expect("adapter", adapter))?;
-        Ok(Films { resumed, adapter: adapter.into(), films: vec![], saved: Instant::now() })
+        Ok(Films { resumed, adapter: adapter.into(), films: vec![] })
     }
 
     /// A film of so many looks, or what there is of it.
@@ -107,14 +101,12 @@ impl Films {
     /// # Errors
     /// Those of [`Checkpoint::write`].
     pub fn saved_and_interrupted(&mut self, run: &Run) -> Result<bool> {
-        let stop = run.interrupted();
-        if stop || self.next_look().is_none() || self.saved.elapsed() > SPARE {
+        if self.next_look().is_none() || run.checkpoint_due() {
             let looks = self.films.iter().map(|film| film.rows.len()).sum::<usize>();
             let empty = run.checkpoint(looks as u64).text("adapter", self.adapter.as_str());
-            self.films.iter().try_fold(empty, |all, film| film.write(all))?.write(run.checkpoint_path())?;
-            self.saved = Instant::now();
+            run.save(&self.films.iter().try_fold(empty, |all, film| film.write(all))?)?;
         }
-        Ok(stop)
+        Ok(run.interrupted())
     }
 }
 

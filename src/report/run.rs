@@ -1,10 +1,10 @@
 //! One run of an example: its folder, what it leaves there, and how it goes on after a kill.
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -12,6 +12,9 @@ use crate::data::file;
 use crate::gpu::fnv1a;
 use crate::report::{Args, Checkpoint, History, Metrics, Preset, stop};
 use crate::{Error, Result};
+
+/// Between two checkpoints.
+const SPARE: Duration = Duration::from_secs(5);
 
 /// A run in its folder.
 ///
@@ -32,6 +35,7 @@ pub struct Run {
     resumed: Option<Checkpoint>,
     started: Instant,
     stepped: OnceCell<f64>,
+    saved: Cell<Instant>,
 }
 
 impl Run {
@@ -49,6 +53,7 @@ impl Run {
             resumed: None,
             started: args.started,
             stepped: OnceCell::new(),
+            saved: Cell::new(Instant::now()),
         };
         file::create_dir(&run.folder)?;
         let path = run.checkpoint_path();
@@ -95,6 +100,22 @@ impl Run {
     #[must_use]
     pub fn checkpoint(&self, step: u64) -> Checkpoint {
         Checkpoint::new(step).text("config", self.config_hash.as_str())
+    }
+
+    /// Whether it is time for a checkpoint: five seconds after the start or the last one, and at an interrupt. A run that is killed
+    /// loses no more.
+    pub fn checkpoint_due(&self) -> bool {
+        self.interrupted() || self.saved.get().elapsed() > SPARE
+    }
+
+    /// Writes the checkpoint.
+    ///
+    /// # Errors
+    /// Those of [`Checkpoint::write`].
+    pub fn save(&self, checkpoint: &Checkpoint) -> Result<()> {
+        checkpoint.write(self.checkpoint_path())?;
+        self.saved.set(Instant::now());
+        Ok(())
     }
 
     /// `history.csv`, cut back to the checkpoint that the run goes on from.

@@ -178,9 +178,9 @@ impl Case for Jarzynski {
 
     fn run(&mut self) -> ergodic::Result<()> {
         if let Some(state) = &mut self.state {
-            let info = self.sampler.step(state, 0..self.sizes.get("steps") as u64)?;
-            let log_z = info.log_mean_weight();
-            self.log_z = [log_z.value, log_z.se];
+            self.sampler.advance(state, 0..self.sizes.get("steps") as u64)?;
+            let (seen, n) = (self.sampler.glance(state)?, self.sizes.get("n") as f64);
+            self.log_z = [seen.log_mean_weight, (1.0 / seen.ess - 1.0 / n).max(0.0).sqrt()];
         }
         Ok(())
     }
