@@ -62,7 +62,8 @@ impl Model<'_> {
     pub(super) fn settled(&self, mut rest: Minimum, options: &PathOptions) -> Result<Minimum> {
         for _ in 0..FALLS {
             let Some(aside) = self.pushed(&rest.path, options.aside) else { break };
-            let looked = self.minimise(&aside, &options.look())?;
+            // What is at rest is not lost where a path from its side leaves the system's domain.
+            let Ok(looked) = self.minimise(&aside, &options.look()) else { break };
             if !looked.fell_from(&rest) {
                 rest.steps += looked.steps;
                 break;

@@ -291,7 +291,7 @@ impl<'a> Climber<'a> {
         let mut passage = |(model, ends): (Model<'_>, [CriticalPoint; 3])| {
             let [low, high, saddle] = ends;
             let (up, down) = climbs.next().zip(climbs.next()).ok_or_else(no_climb)?;
-            let rests = model.rests([&low, &high], &saddle)?;
+            let rests = model.rests([&low, &high], &saddle);
             Ok(Passage { low, high, saddle, up, down, rests })
         };
         Ok(found.into_iter().map(|found| found.and_then(&mut passage)).collect())

@@ -7,6 +7,9 @@ use super::path::{Path, norm, sub};
 use super::system::Noise;
 use crate::error::{Error, Result};
 
+/// How many times a path is split at most.
+const STOPS: usize = 12;
+
 /// A path of least action from one state to another, in legs that end at critical points.
 #[derive(Clone, Debug)]
 pub struct Climb {
@@ -63,7 +66,8 @@ pub struct Passage {
     /// From `high` to the saddle.
     pub down: Climb,
     /// Attractors other than these two to which the drift leads from the saddle. Where there are any, the states are not
-    /// neighbours: what follows the saddle rests there, and has more to climb.
+    /// neighbours: what follows the saddle rests there, and has more to climb. A drift that does not come to rest is not told
+    /// here, but in the log.
     pub rests: Vec<CriticalPoint>,
 }
 
@@ -152,7 +156,7 @@ impl Model<'_> {
 
     /// A coarse path in legs between the critical points on it.
     pub(super) fn legs(&self, coarse: Minimum, options: &PathOptions) -> Result<(Vec<Minimum>, Vec<CriticalPoint>)> {
-        self.split(coarse, options, 12)
+        self.split(coarse, options, STOPS)
     }
 
     /// Both directions between the attractors nearest to two states.
@@ -180,14 +184,20 @@ impl Model<'_> {
         seen(Part::Up(&up));
         let down = self.climb(&high.state, &saddle.state, options)?;
         seen(Part::Down(&down));
-        let rests = self.rests([&low, &high], &saddle)?;
+        let rests = self.rests([&low, &high], &saddle);
         Ok(Passage { low, high, saddle, up, down, rests })
     }
 
-    /// Attractors beside the saddle that are none of the two.
-    pub(super) fn rests(&self, ends: [&CriticalPoint; 2], saddle: &CriticalPoint) -> Result<Vec<CriticalPoint>> {
+    /// Attractors beside the saddle that are none of the two. What is known of the paths is not lost where the drift goes elsewhere.
+    pub(super) fn rests(&self, ends: [&CriticalPoint; 2], saddle: &CriticalPoint) -> Vec<CriticalPoint> {
         let is_end = |point: &CriticalPoint| ends.iter().any(|end| norm(&sub(&end.state, &point.state)) < 1e-6);
-        Ok(self.beside(saddle)?.into_iter().filter(|point| !is_end(point)).collect())
+        match self.beside(saddle) {
+            Ok(beside) => beside.into_iter().filter(|point| !is_end(point)).collect(),
+            Err(error) => {
+                log::warn!("where the drift leads from the saddle is not known: {error}");
+                vec![]
+            }
+        }
     }
 
     /// The attractors nearest to two states, and the saddle between them.
@@ -242,10 +252,8 @@ impl Model<'_> {
         let (lambda, path) = (&whole.momenta.lambda, &whole.path);
         let segment = path.length() / (path.n() - 1) as f64;
         let largest = lambda.iter().copied().fold(0.0, f64::max);
-        let dips = |i: &usize| {
-            let i = *i;
-            lambda[i] < lambda[i - 1] && lambda[i] <= lambda[i + 1] && lambda[i] < 0.2 * largest
-        };
+        let dips =
+            |&i: &usize| lambda[i] < lambda[i - 1] && lambda[i] <= lambda[i + 1] && lambda[i] < 0.2 * largest;
         let stop = |i: usize| {
             let point = self.critical_point(path.state(i)).ok()?;
             let far = |node: usize| norm(&sub(path.state(node), &point.state));
