@@ -11,24 +11,10 @@ manifest=usr/lib/chromium/vk_swiftshader_icd.json
 say() { printf 'ensure-swiftshader: %s\n' "$*" >&2; }
 
 if [ ! -f "$folder/$manifest" ]; then
-    if ! command -v apt-get >/dev/null 2>&1 || ! command -v dpkg >/dev/null 2>&1; then
-        say "it is taken from a package of Debian, and this system has no apt-get; set VK_DRIVER_FILES to a SwiftShader of yours"
+    if ! "$(dirname "$0")/unpack-debian.sh" chromium-common "$folder"; then
+        say "or set VK_DRIVER_FILES to the manifest of a SwiftShader of yours"
         exit 2
     fi
-    mkdir -p "$folder"
-    fetch() { (cd "$folder" && apt-get download -q chromium-common >/dev/null 2>&1); }
-    if ! fetch; then
-        # Old lists name packages that are gone.
-        sudo=
-        [ "$(id -u)" = 0 ] || sudo="sudo -n"
-        $sudo apt-get update -q >/dev/null 2>&1 || true
-        if ! fetch; then
-            say "the package chromium-common cannot be downloaded: is there a network, and is this Debian?"
-            exit 2
-        fi
-    fi
-    for package in "$folder"/chromium-common_*.deb; do dpkg -x "$package" "$folder"; done
-    rm -f "$folder"/chromium-common_*.deb
 fi
 if [ ! -f "$folder/$manifest" ]; then
     say "the package holds no $manifest"

@@ -14,23 +14,10 @@ say() { printf 'validate: %s\n' "$*" >&2; }
 mkdir -p "$home"
 home=$(cd "$home" && pwd)
 if [ ! -f "/usr/share/vulkan/$manifest" ] && [ ! -f "$home/usr/share/vulkan/$manifest" ]; then
-    if ! command -v apt-get >/dev/null 2>&1 || ! command -v dpkg >/dev/null 2>&1; then
-        say "it needs the layer VK_LAYER_KHRONOS_validation: install your system's package of it"
+    if ! scripts/unpack-debian.sh vulkan-validationlayers "$home"; then
+        say "or install your system's package of VK_LAYER_KHRONOS_validation"
         exit 2
     fi
-    fetch() { (cd "$home" && apt-get download -q vulkan-validationlayers >/dev/null 2>&1); }
-    if ! fetch; then
-        # Old lists name packages that are gone.
-        sudo=
-        [ "$(id -u)" = 0 ] || sudo="sudo -n"
-        $sudo apt-get update -q >/dev/null 2>&1 || true
-        if ! fetch; then
-            say "the package vulkan-validationlayers cannot be downloaded: is there a network, and is this Debian?"
-            exit 2
-        fi
-    fi
-    for package in "$home"/vulkan-validationlayers_*.deb; do dpkg -x "$package" "$home"; done
-    rm -f "$home"/vulkan-validationlayers_*.deb
     # It names its library without a folder.
     library=$(find "$home/usr/lib" -name libVkLayer_khronos_validation.so)
     sed -i "s|\"library_path\": *\"[^\"]*\"|\"library_path\": \"$library\"|" "$home/usr/share/vulkan/$manifest"
