@@ -252,8 +252,7 @@ impl Model<'_> {
         let (lambda, path) = (&whole.momenta.lambda, &whole.path);
         let segment = path.length() / (path.n() - 1) as f64;
         let largest = lambda.iter().copied().fold(0.0, f64::max);
-        let dips =
-            |&i: &usize| lambda[i] < lambda[i - 1] && lambda[i] <= lambda[i + 1] && lambda[i] < 0.2 * largest;
+        let dips = |&i: &usize| lambda[i] < lambda[i - 1] && lambda[i] <= lambda[i + 1] && lambda[i] < 0.2 * largest;
         let stop = |i: usize| {
             let point = self.critical_point(path.state(i)).ok()?;
             let far = |node: usize| norm(&sub(path.state(node), &point.state));
