@@ -117,10 +117,22 @@ fn a_sweep_on_the_device_draws_the_line_of_transition() {
         (found.get("points"), found.get("bistable_points"), found.get("high_points")),
         (Some(6.0), Some(2.0), Some(0.0))
     );
+    assert_eq!(found.get("resting_points"), Some(0.0));
     assert!(found.get("point_001.s_up").is_some() && found.get("point_005.s_up").is_none());
     assert!(out.join("phase.png").exists());
     let history = table::read(out.join("history.csv")).expect("a history");
     assert_eq!(history.column("h").expect("a column").len(), 6);
+}
+
+#[test]
+fn points_of_a_sweep_whose_nucleus_leads_to_a_third_state_are_counted() {
+    let out = folder("rests");
+    // One site in each state is an attractor where hops are slow.
+    let grid = "sweep=(x: (parameter: \"D\", from: 0.01, to: 0.05, points: 2), y: (parameter: \"h\", from: -0.05, to: 0.0, points: 2))";
+    start("sweep", &out, &[grid, "solver=host", "paths=(nodes: 21, max_steps: 200)"]).expect("a run");
+    let rests = [1, 2, 3, 4].map(|i| metrics(&out).get(&format!("point_00{i}.rests")));
+    assert_eq!(rests, [Some(1.0), Some(0.0), Some(1.0), Some(0.0)]);
+    assert_eq!(metrics(&out).get("resting_points"), Some(2.0));
 }
 
 #[cfg(unix)]

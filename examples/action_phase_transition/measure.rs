@@ -79,13 +79,21 @@ pub fn sweep(run: &mut Run, sweep: &Sweep, found: &[Result<Passage>]) -> Result<
     run.metrics.set("points", found.len() as f64);
     run.metrics.set("bistable_points", bistable as f64);
     run.metrics.set("high_points", high as f64);
+    let resting = found.iter().flatten().filter(|passage| !passage.rests.is_empty()).count();
+    run.metrics.set("resting_points", resting as f64);
+    let rests = match resting {
+        0 => String::new(),
+        n => {
+            format!("; beyond the nucleus of {n} lies a third state, where neither action is that of the whole passage")
+        }
+    };
     let none = found.iter().enumerate().find_map(|(i, found)| found.as_ref().err().map(|error| (at(i), error)));
     let why = none.map(|(at, error)| {
         let (x, y, said) = (&sweep.x.parameter, &sweep.y.parameter, error.to_string());
         format!("; at {x} = {:.4}, {y} = {:.4}: {}", at[0], at[1], said.lines().next().unwrap_or_default())
     });
     let why = why.unwrap_or_default();
-    Ok(format!("{bistable} of {} points have two states; {high} of them prefer the high one{why}", found.len()))
+    Ok(format!("{bistable} of {} points have two states; {high} of them prefer the high one{rests}{why}", found.len()))
 }
 
 pub fn nearest_to_the_line(found: &[Result<Passage>]) -> Option<&Passage> {

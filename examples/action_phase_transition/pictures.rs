@@ -98,7 +98,13 @@ pub fn phase(run: &Run, sweep: &Sweep, found: &[Result<Passage>]) -> Result<()> 
     let plot = plot.x_range(from.0, to.0).y_range(from.1, to.1).heat("S up - S down", &values, nx, from, to);
     let (x, y): (Vec<_>, Vec<_>) = line.into_iter().unzip();
     // The first label is blue, too near to the colours of the field.
-    let plot = plot.points("sign changes between neighbours", &x, &y).line("equal action", &x, &y);
+    let mut plot = plot.points("sign changes between neighbours", &x, &y).line("equal action", &x, &y);
+    let resting = |i: &usize| found[*i].as_ref().is_ok_and(|passage| !passage.rests.is_empty());
+    let at = |i: usize| (sweep.x.value(i % nx), sweep.y.value(i / nx));
+    let (x, y): (Vec<_>, Vec<_>) = (0..found.len()).filter(resting).map(at).unzip();
+    if !x.is_empty() {
+        plot = plot.points("a third state beyond the nucleus", &x, &y);
+    }
     write_figure(run.path("phase.png"), 1, &[plot])
 }
 
