@@ -1,6 +1,9 @@
 //! The example `ebm_mnist` as a user meets it: what it leaves, what a kill costs, and what it says to bad input.
 #![cfg(feature = "report")]
 
+#[path = "common/child.rs"]
+#[allow(dead_code, reason = "each test binary uses a part of it")]
+mod child;
 #[path = "../examples/ebm_mnist/main.rs"]
 #[allow(dead_code, reason = "its main is the example's")]
 mod example;
@@ -25,9 +28,6 @@ const TINY: [&str; 9] = [
     "report_every=10",
     "checkpoint_s=0.0",
 ];
-
-/// Arguments of a child process, one a line.
-const VARIABLE: &str = "ERGODIC_TEST_EBM_MNIST";
 
 fn arguments(out: &Path, more: &[&str]) -> Vec<String> {
     let fixed =
@@ -54,16 +54,13 @@ fn folder(name: &str) -> PathBuf {
 /// What a child process of the kill test does; nothing in an ordinary run of the tests.
 #[test]
 fn child_process() {
-    if let Ok(lines) = std::env::var(VARIABLE) {
-        example::run(&Args::parse_from("ebm_mnist", "", lines.lines()).expect("flags")).expect("a child's run");
+    if let Some(arguments) = child::arguments() {
+        example::run(&Args::parse_from("ebm_mnist", "", arguments).expect("flags")).expect("a child's run");
     }
 }
 
 fn spawn(arguments: &[String]) -> Child {
-    let this = std::env::current_exe().expect("the path of this test");
-    let mut command = Command::new(this);
-    command.args(["--exact", "child_process"]).env(VARIABLE, arguments.join("\n"));
-    command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("a child")
+    child::command(arguments).stdout(Stdio::null()).spawn().expect("a child")
 }
 
 /// Waits until the checkpoint is another one than `before`, then kills the child without notice.

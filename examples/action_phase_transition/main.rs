@@ -40,7 +40,7 @@ pub fn run(args: &Args) -> Result<()> {
     };
     let mut run = Run::start(args, &preset)?;
     let system = problem.system();
-    let points = problem.sweep.as_ref().map_or(1, |sweep| sweep.x.points * sweep.y.points);
+    let points = problem.sweep.as_ref().map_or(1, Sweep::points);
     let solve = Solve::new(problem, &*system, gpu.as_ref(), points)?;
     let adapter = gpu.as_ref().map_or("host", |gpu| &gpu.info().name);
     let mut kept = Kept::open(&run, solve, adapter)?;
@@ -77,14 +77,13 @@ fn found(run: &mut Run, problem: &Problem, kept: &mut Kept<'_>) -> Result<String
 
 /// Both directions on a grid of two parameters.
 fn sweep_over(run: &mut Run, problem: &Problem, kept: &mut Kept<'_>, sweep: &Sweep) -> Result<String> {
-    let at = |i: usize| (sweep.x.value(i % sweep.x.points), sweep.y.value(i / sweep.x.points));
-    let total = sweep.x.points * sweep.y.points;
+    let total = sweep.points();
     let mut progress = Progress::new("action_phase_transition", 0, total as u64);
     let mut found: Vec<Result<Passage>> = vec![];
     while found.len() < total {
         let now = found.len()..(found.len() + kept.together()).min(total);
         let point = |i: usize| {
-            let (x, y) = at(i);
+            let (x, y) = sweep.at(i);
             problem.point(&[(&sweep.x.parameter, x), (&sweep.y.parameter, y)])
         };
         let points = now.map(point).collect::<Result<Vec<_>>>()?;

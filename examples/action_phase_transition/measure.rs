@@ -65,8 +65,7 @@ pub fn history(run: &Run, points: &[(Vec<f64>, Option<&Passage>)], names: &[&str
 
 /// Numbers of a sweep, point by point, and what was found.
 pub fn sweep(run: &mut Run, sweep: &Sweep, found: &[Result<Passage>]) -> Result<String> {
-    let width = sweep.x.points;
-    let at = |i: usize| vec![sweep.x.value(i % width), sweep.y.value(i / width)];
+    let at = |i: usize| <[f64; 2]>::from(sweep.at(i)).to_vec();
     let points: Vec<_> = found.iter().enumerate().map(|(i, passage)| (at(i), passage.as_ref().ok())).collect();
     history(run, &points, &[&sweep.x.parameter, &sweep.y.parameter])?;
     for (i, found) in found.iter().enumerate() {
@@ -87,10 +86,10 @@ pub fn sweep(run: &mut Run, sweep: &Sweep, found: &[Result<Passage>]) -> Result<
             format!("; beyond the nucleus of {n} lies a third state, where neither action is that of the whole passage")
         }
     };
-    let none = found.iter().enumerate().find_map(|(i, found)| found.as_ref().err().map(|error| (at(i), error)));
-    let why = none.map(|(at, error)| {
+    let none = found.iter().enumerate().find_map(|(i, found)| found.as_ref().err().map(|error| (sweep.at(i), error)));
+    let why = none.map(|((at_x, at_y), error)| {
         let (x, y, said) = (&sweep.x.parameter, &sweep.y.parameter, error.to_string());
-        format!("; at {x} = {:.4}, {y} = {:.4}: {}", at[0], at[1], said.lines().next().unwrap_or_default())
+        format!("; at {x} = {at_x:.4}, {y} = {at_y:.4}: {}", said.lines().next().unwrap_or_default())
     });
     let why = why.unwrap_or_default();
     Ok(format!("{bistable} of {} points have two states; {high} of them prefer the high one{rests}{why}", found.len()))

@@ -100,8 +100,7 @@ pub fn phase(run: &Run, sweep: &Sweep, found: &[Result<Passage>]) -> Result<()> 
     // The first label is blue, too near to the colours of the field.
     let mut plot = plot.points("sign changes between neighbours", &x, &y).line("equal action", &x, &y);
     let resting = |i: &usize| found[*i].as_ref().is_ok_and(|passage| !passage.rests.is_empty());
-    let at = |i: usize| (sweep.x.value(i % nx), sweep.y.value(i / nx));
-    let (x, y): (Vec<_>, Vec<_>) = (0..found.len()).filter(resting).map(at).unzip();
+    let (x, y): (Vec<_>, Vec<_>) = (0..found.len()).filter(resting).map(|i| sweep.at(i)).unzip();
     if !x.is_empty() {
         plot = plot.points("a third state beyond the nucleus", &x, &y);
     }
@@ -116,8 +115,7 @@ fn line(sweep: &Sweep, values: &[f64]) -> Vec<(f64, f64)> {
         let (a, b) = (values[i], values[j]);
         if a * b < 0.0 {
             let t = a / (a - b);
-            let at = |i: usize| (sweep.x.value(i % nx), sweep.y.value(i / nx));
-            let ((x0, y0), (x1, y1)) = (at(i), at(j));
+            let ((x0, y0), (x1, y1)) = (sweep.at(i), sweep.at(j));
             places.push((x0 + t * (x1 - x0), y0 + t * (y1 - y0)));
         }
     };

@@ -61,6 +61,17 @@ pub struct Sweep {
     pub y: Axis,
 }
 
+impl Sweep {
+    pub fn points(&self) -> usize {
+        self.x.points * self.y.points
+    }
+
+    /// Both parameters at point `i`; the first one changes fastest.
+    pub fn at(&self, i: usize) -> (f64, f64) {
+        (self.x.value(i % self.x.points), self.y.value(i / self.x.points))
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Axis {
