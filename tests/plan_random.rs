@@ -8,11 +8,11 @@ mod common;
 #[path = "common/compare.rs"]
 mod compare;
 
-use compare::{both, noise};
+use compare::{both_by, noise};
 use ergodic::Result;
 use ergodic::gpu::{Gpu, Tensor};
 use ergodic::graph::{Boundary, DType, Graph, Tap, Var};
-use ergodic::plan::{Bindings, CompileOptions, Plan, Session};
+use ergodic::plan::{Bindings, CompileOptions, Launches, Plan, Session, Stencils, Sums};
 use ergodic::random::RngKey;
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -230,11 +230,18 @@ fn outputs<'g>(recipe: &Recipe, all: &[Value<'g>]) -> Vec<(&'static str, Value<'
     vec![("last", last), ("middle", all[all.len() / 2]), ("total", total)]
 }
 
-fn agrees(tier: &str, gpu: &Gpu, recipe: &Recipe) -> std::result::Result<(), TestCaseError> {
+/// As a device suggests, and as a GPU does it.
+fn ways() -> [CompileOptions; 2] {
+    let (sums, launches, stencils) = (Sums::Stages, Launches::Shared, Stencils::Short);
+    [CompileOptions::default(), CompileOptions { sums, launches, stencils, ..CompileOptions::default() }]
+}
+
+fn agrees(tier: &str, gpu: &Gpu, options: &CompileOptions, recipe: &Recipe) -> std::result::Result<(), TestCaseError> {
     let g = Graph::new();
     let wanted = outputs(recipe, &Build::new(&g, recipe).all(recipe));
     let named: Vec<_> = wanted.iter().map(|(name, value)| (*name, value.var)).collect();
-    let found = both(gpu, &g, &named).map_err(|error| TestCaseError::fail(format!("{tier}: {error}")))?;
+    let found = Plan::compile(gpu, &named, options).and_then(|plan| both_by(&plan, &g, &named));
+    let found = found.map_err(|error| TestCaseError::fail(format!("{tier}: {error}")))?;
     for ((name, value), (got, want)) in wanted.iter().zip(&found) {
         prop_assert_eq!(got.len(), want.len());
         for (i, (got, want)) in got.iter().zip(want).enumerate() {
@@ -276,7 +283,9 @@ proptest! {
     #[test]
     fn graphs_on_the_device_are_what_they_mean_in_f64(recipe in recipes()) {
         for (tier, gpu) in common::gpus() {
-            agrees(tier, &gpu, &recipe)?;
+            for options in ways() {
+                agrees(tier, &gpu, &options, &recipe)?;
+            }
         }
     }
 }
@@ -290,12 +299,15 @@ proptest! {
             let g = Graph::new();
             let all = Build::new(&g, &recipe).all(&recipe);
             let next = all[all.len() - 1].var.tanh();
-            let plan = Plan::compile(&gpu, &[("x", next)], &CompileOptions::default());
-            let plan = plan.map_err(|error| TestCaseError::fail(format!("{tier}: {error}")))?;
-            let ways = [&[5][..], &[1, 1, 1, 1, 1], &[2, 3]].map(|runs| walked(&gpu, &plan, &recipe, runs));
-            let [together, single, mixed] = ways.map(|way| way.map_err(|error| TestCaseError::fail(format!("{tier}: {error}"))));
-            let together = together?;
-            prop_assert!(together == single? && together == mixed?, "{tier}");
+            for options in ways() {
+                let plan = Plan::compile(&gpu, &[("x", next)], &options);
+                let plan = plan.map_err(|error| TestCaseError::fail(format!("{tier}: {error}")))?;
+                let runs = [&[5][..], &[1, 1, 1, 1, 1], &[2, 3]].map(|runs| walked(&gpu, &plan, &recipe, runs));
+                let [together, single, mixed] =
+                    runs.map(|run| run.map_err(|error| TestCaseError::fail(format!("{tier}: {error}"))));
+                let together = together?;
+                prop_assert!(together == single? && together == mixed?, "{tier}");
+            }
         }
     }
 }

@@ -18,6 +18,15 @@ fn compile(gpu: &Gpu, outputs: &[(&str, Var<'_>)], stencils: Stencils) -> Plan {
     Plan::compile(gpu, outputs, &options).unwrap()
 }
 
+/// The two ways to cut fields into tiles, on any device.
+const CUTS: [Stencils; 2] = [Stencils::Long, Stencils::Short];
+
+/// Whether a device has passes cut in this way for these outputs: short tiles are subgroups, and lie across lines side by side.
+fn has_passes(gpu: &Gpu, cut: Stencils, outputs: &[(&str, Var<'_>)]) -> bool {
+    let subgroups = gpu.caps().subgroups.is_some_and(|(low, high)| low == high);
+    cut == Stencils::Long || (subgroups && outputs.iter().any(|(_, var)| var.shape().len() > 1))
+}
+
 fn line(radius: i32) -> Vec<Tap> {
     let weights = [0.5, 0.2, -0.1, 0.15, 0.05];
     (0..)
@@ -56,19 +65,20 @@ fn check_bits(
     build: impl for<'g> Fn(&'g Graph) -> Vec<(&'static str, Var<'g>)>,
 ) {
     for (tier, gpu) in common::gpus() {
-        let (what, graph) = (format!("{what} on {tier}"), Graph::new());
+        let graph = Graph::new();
         let outputs = build(&graph);
-        let plan = compile(&gpu, &outputs, Stencils::Auto);
-        assert_eq!(gpu.caps().is_software() && passed, !passes(&plan).is_empty(), "{what}: {}", plan.report());
-        assert_plan_close(&what, &plan, &graph, &outputs, 16.0 * EPS * steps as f64);
         let single = compile(&gpu, &outputs, Stencils::Single);
         assert!(passes(&single).is_empty(), "{what}: {}", single.report());
-        if bits {
-            assert_eq!(
-                both_by(&plan, &graph, &outputs).unwrap(),
-                both_by(&single, &graph, &outputs).unwrap(),
-                "{what}"
-            );
+        let alone = both_by(&single, &graph, &outputs).unwrap();
+        for cut in CUTS {
+            let what = format!("{what} on {tier}, {cut:?}");
+            let plan = compile(&gpu, &outputs, cut);
+            let wanted = passed && has_passes(&gpu, cut, &outputs);
+            assert_eq!(wanted, !passes(&plan).is_empty(), "{what}: {}", plan.report());
+            assert_plan_close(&what, &plan, &graph, &outputs, 16.0 * EPS * steps as f64);
+            if bits {
+                assert_eq!(both_by(&plan, &graph, &outputs).unwrap(), alone, "{what}");
+            }
         }
     }
 }
@@ -145,15 +155,17 @@ fn runs_of_a_step_equal_one_long_run_and_single_steps_bit_for_bit() {
                 let g = Graph::new();
                 let u = g.input("u", shape);
                 let outputs = [("u", u.stencil(&taps, boundary) + (u - u * u * u) * g.input("rate", []))];
-                let (plan, single) =
-                    (compile(&gpu, &outputs, Stencils::Auto), compile(&gpu, &outputs, Stencils::Single));
-                let together = plan.report().steps_together();
-                assert!(!gpu.caps().is_software() || together >= 4, "{tier} {shape:?}: {}", plan.report());
-                let total = 2 * together + 7;
-                let long = after(&plan, shape, &[total]);
-                assert_eq!(long, after(&plan, shape, &[1, together, 3, total - together - 4]), "{tier} {shape:?}");
-                assert_eq!(long, after(&plan, shape, &vec![1; total as usize]), "{tier} {shape:?}");
-                assert_eq!(long, after(&single, shape, &[total]), "{tier} {shape:?} {boundary:?}");
+                let single = compile(&gpu, &outputs, Stencils::Single);
+                for cut in CUTS {
+                    let (plan, what) = (compile(&gpu, &outputs, cut), format!("{tier} {shape:?} {cut:?} {boundary:?}"));
+                    let together = plan.report().steps_together();
+                    assert_eq!(has_passes(&gpu, cut, &outputs), together >= 4, "{what}: {}", plan.report());
+                    let total = 2 * together + 7;
+                    let long = after(&plan, shape, &[total]);
+                    assert_eq!(long, after(&plan, shape, &[1, together, 3, total - together - 4]), "{what}");
+                    assert_eq!(long, after(&plan, shape, &vec![1; total as usize]), "{what}");
+                    assert_eq!(long, after(&single, shape, &[total]), "{what}");
+                }
             }
         }
     }
@@ -254,13 +266,14 @@ fn more_tiles_than_a_grid_has_groups_along_one_axis() {
 #[test]
 fn what_no_pass_takes_is_computed_as_it_was_and_the_report_says_why() {
     for (tier, gpu) in common::gpus() {
-        let software = gpu.caps().is_software();
         let said = |g: &Graph, what: &str, outputs: &[(&str, Var<'_>)], taken: bool, note: &str| {
-            let plan = compile(&gpu, outputs, Stencils::Auto);
-            let report = plan.report().to_string();
-            assert_eq!(software && taken, !passes(&plan).is_empty(), "{what} on {tier}: {report}");
-            assert!(!software || report.contains(note), "{what} on {tier}: {report}");
-            assert_plan_close(what, &plan, g, outputs, 64.0 * EPS);
+            for cut in CUTS {
+                let (plan, possible) = (compile(&gpu, outputs, cut), has_passes(&gpu, cut, outputs));
+                let report = plan.report().to_string();
+                assert_eq!(possible && taken, !passes(&plan).is_empty(), "{what} on {tier}: {report}");
+                assert!(!possible || report.contains(note), "{what} on {tier}: {report}");
+                assert_plan_close(what, &plan, g, outputs, 64.0 * EPS);
+            }
         };
         let g = Graph::new();
         let cube = [Tap::new([0, 0, 0], 0.5), Tap::new([1, 0, 0], 0.2), Tap::new([0, 0, -1], 0.2)];
@@ -295,9 +308,11 @@ fn one_more_step_is_not_the_same() {
         let g = Graph::new();
         let u = g.input("u", [33, 80]);
         let of = |steps: usize| [("u", (0..steps).fold(u, |u, _| u.stencil(&plane(1), Boundary::Periodic)))];
-        let after = |steps| both_by(&compile(&gpu, &of(steps), Stencils::Auto), &g, &of(steps)).unwrap().remove(0).0;
-        let apart = after(4).iter().zip(after(5)).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
-        assert!(apart > 1e3 * 16.0 * EPS * 5.0, "{apart}");
+        for cut in CUTS {
+            let after = |steps| both_by(&compile(&gpu, &of(steps), cut), &g, &of(steps)).unwrap().remove(0).0;
+            let apart = after(4).iter().zip(after(5)).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+            assert!(apart > 1e3 * 16.0 * EPS * 5.0, "{apart}");
+        }
     }
 }
 
@@ -307,9 +322,11 @@ fn dear_sources_are_computed_once_for_all_steps() {
         let g = Graph::new();
         let (u, source) = (g.input("u", [40, 72]), g.input("source", [40, 72]).sin() * 0.1);
         let chain = (0..4).fold(u, |u, _| u.stencil(&plane(1), Boundary::Periodic) + source);
-        let plan = compile(&gpu, &[("v", chain)], Stencils::Auto);
-        let said = plan.report().to_string().contains("mul [40, 72]: the same in several steps");
-        assert_eq!(said, gpu.caps().is_software(), "{tier}: {}", plan.report());
-        assert_plan_close(tier, &plan, &g, &[("v", chain)], 64.0 * EPS);
+        for cut in CUTS {
+            let plan = compile(&gpu, &[("v", chain)], cut);
+            let said = plan.report().to_string().contains("mul [40, 72]: the same in several steps");
+            assert_eq!(said, has_passes(&gpu, cut, &[("v", chain)]), "{tier}: {}", plan.report());
+            assert_plan_close(tier, &plan, &g, &[("v", chain)], 64.0 * EPS);
+        }
     }
 }

@@ -6,12 +6,12 @@ use super::step::{LOG_WEIGHTS, LOG_Z0};
 use super::summary::Summary;
 use crate::error::Result;
 use crate::gpu::Gpu;
-use crate::graph::Graph;
+use crate::graph::{Graph, Var};
 use crate::plan::{Bindings, CompileOptions, Plan, Session};
+use std::sync::PoisonError;
 
-const TOP: &str = "glance.top";
-const REST: &str = "glance.rest";
-const ESS: &str = "glance.ess";
+/// All numbers in one tensor, so that one copy brings them to the host.
+const SEEN: &str = "glance";
 
 /// What the weights of all walkers are worth, without reading them: for curves and decisions. Error bars need the weights
 /// themselves ([`WeightedLangevin::info`]).
@@ -25,18 +25,25 @@ pub struct Glance {
     pub ess: f64,
 }
 
-/// The sums, of log-weights `[n]`.
-fn plan(gpu: &Gpu, n: usize) -> Result<Plan> {
+/// `[3]` of log-weights `[n]`: the largest, the log of the mean weight in units of that, effective walkers over `n`. With
+/// resamplings also the two parts of the log of the mean weight before the last one, `[5]`.
+fn plan(gpu: &Gpu, n: usize, resamples: bool) -> Result<Plan> {
     let g = Graph::new();
     let summary = Summary::of(Compensated::input(&g, LOG_WEIGHTS, [n]));
     // Top and rest apart: the host adds them without a rounding of f32.
-    let outputs = [(TOP, summary.top), (REST, summary.log_mean_relative()), (ESS, summary.ess_fraction())];
-    Plan::compile(gpu, &outputs, &CompileOptions::labelled("langevin glance"))
+    let mut seen = vec![summary.top, summary.log_mean_relative(), summary.ess_fraction()];
+    if resamples {
+        let before = Compensated::input(&g, LOG_Z0, []);
+        seen.extend([before.high, before.low]);
+    }
+    let seen = seen.into_iter().map(|number| number.reshape([1])).collect::<Vec<_>>();
+    let seen = Var::concat(&seen, 0).unwrap_or(summary.top);
+    Plan::compile(gpu, &[(SEEN, seen)], &CompileOptions::labelled("langevin glance"))
 }
 
 impl WeightedLangevin {
     /// What the weights are worth, by sums on the device: a few dispatches and one wait, whatever the number of walkers. The first
-    /// call compiles them.
+    /// call compiles them, and a state keeps what they need.
     ///
     /// ```
     /// # use ergodic::{autodiff, dynamics::{Schedule, Start, WeightedLangevin}, gpu::{Gpu, GpuOptions}, graph::Graph, random::RngKey};
@@ -57,30 +64,32 @@ impl WeightedLangevin {
     /// # Errors
     /// [`Error::DeviceLost`](crate::Error::DeviceLost); what compiling refuses.
     pub fn glance(&self, state: &State) -> Result<Glance> {
-        let (gpu, n) = (self.plan.gpu(), self.shape[0]);
+        let mut kept = state.glance.lock().unwrap_or_else(PoisonError::into_inner);
+        let session = match &mut *kept {
+            Some(session) => session,
+            none => none.insert(self.glance_session(state)?),
+        };
+        session.run(1)?;
+        let seen: Vec<_> = session.read::<f32>(SEEN)?.wait()?.into_iter().map(f64::from).collect();
+        let [top, rest, ess] = [0, 1, 2].map(|i| seen.get(i).copied().unwrap_or(f64::NAN));
+        let before: f64 = seen.iter().skip(3).sum();
+        Ok(Glance { log_mean_weight: before + top + rest, ess: ess * self.shape[0] as f64 })
+    }
+
+    /// The sums, bound to the weights of a state.
+    fn glance_session(&self, state: &State) -> Result<Session> {
+        let resamples = self.options.resampling.is_some();
         let plan = match self.glance.get() {
             Some(plan) => plan,
             None => {
-                let made = plan(gpu, n)?;
+                let made = plan(self.plan.gpu(), self.shape[0], resamples)?;
                 self.glance.get_or_init(|| made)
             }
         };
         let mut bindings = Bindings::new();
-        for name in [LOG_WEIGHTS.to_string(), format!("{LOG_WEIGHTS}.low")] {
-            bindings = bindings.tensor(&name, state.session.tensor(&name)?);
+        for decl in plan.tensors().iter().filter(|decl| decl.name != SEEN) {
+            bindings = bindings.tensor(&decl.name, state.session.tensor(&decl.name)?);
         }
-        let mut session = Session::new(plan, bindings)?;
-        session.run(1)?;
-        let mut numbers = vec![session.tensor(TOP)?, session.tensor(REST)?, session.tensor(ESS)?];
-        let low = format!("{LOG_Z0}.low");
-        if self.options.resampling.is_some() {
-            numbers.extend([state.session.tensor(LOG_Z0)?, state.session.tensor(&low)?]);
-        }
-        let mut read = vec![];
-        for number in gpu.read_many::<f32>(&numbers)? {
-            read.push(number.wait()?.first().copied().map_or(f64::NAN, f64::from));
-        }
-        let log_z0: f64 = read[3..].iter().sum();
-        Ok(Glance { log_mean_weight: log_z0 + read[0] + read[1], ess: read[2] * n as f64 })
+        Session::new(plan, bindings)
     }
 }

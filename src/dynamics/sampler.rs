@@ -12,7 +12,7 @@ use crate::graph::{Graph, Var};
 use crate::plan::{Bindings, CompileOptions, Plan, Report, Session};
 use crate::random::RngKey;
 use std::ops::Range;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 
 const START_ENERGY: &str = "start.energy";
 const START_GRADIENT: &str = "start.gradient";
@@ -143,6 +143,7 @@ pub struct State {
     bindings: Bindings,
     anchor: Anchor,
     walkers: String,
+    pub(super) glance: Mutex<Option<Session>>,
 }
 
 /// What the weights are worth after some steps, read back.
@@ -246,7 +247,7 @@ impl WeightedLangevin {
         session.set_step(step);
         let mut anchor = Anchor::default();
         anchor.set(&session)?;
-        Ok(State { session, bindings, anchor, walkers: self.walkers.clone() })
+        Ok(State { session, bindings, anchor, walkers: self.walkers.clone(), glance: Mutex::new(None) })
     }
 
     fn bind_zeros(&self, mut bindings: Bindings) -> Result<State> {
@@ -282,8 +283,8 @@ impl WeightedLangevin {
             let got = format!("{steps:?} at step {}", state.step());
             return Err(Error::Invalid { what: "range of steps", got, want: "from the state's own step on" });
         }
-        state.session.run(steps.end - steps.start)?;
-        state.check()?;
+        let ran = state.session.run_checked(steps.end - steps.start);
+        ran.map_err(|fault| state.explain(fault))?;
         state.anchor.set(&state.session)
     }
 
@@ -343,16 +344,15 @@ fn at_the_start(fault: Error, first: &Session) -> Result<Error> {
 }
 
 impl State {
-    /// Whether all steps so far gave finite numbers; else since when, and where.
-    fn check(&self) -> Result<()> {
+    /// A fault with the step since when a number was not finite, and with its place.
+    fn explain(&self, fault: Error) -> Error {
         let order = [ENERGY, self.walkers.as_str(), GRADIENT, MOMENTUM, LOG_WEIGHTS];
         let what = ["the energy", "the position", "the energy's gradient", "the momentum", "the log-weight"];
         let name_row = |state: &str, row: usize| match order.iter().position(|name| *name == state) {
             Some(i) => (format!("{} of walker", what[i]), row),
             None => (format!("`{state}` in row"), row),
         };
-        let explain = |fault| self.anchor.explain(fault, &self.session, &self.bindings, (&order, &name_row));
-        self.session.check().map_err(explain)
+        self.anchor.explain(fault, &self.session, &self.bindings, (&order, &name_row))
     }
 
     /// Number of the next step.

@@ -1,8 +1,9 @@
 //! Several explicit steps of a field in one pass over memory: host side of `shaders/stencil.wgsl`.
 //!
 //! A software adapter spends some twenty operations on each word that it reads or writes, and does arithmetic eight lanes
-//! at a time. So a pass takes as many steps as it can before it writes; what bounds it is the halo, whose cells are
-//! computed twice, and the length of the text. [`Tile::choose`] weighs these.
+//! at a time; a GPU spends as long on starting a kernel as on a step of a million cells. So a pass takes as many steps as it can
+//! before it writes; what bounds it is the halo, whose cells are computed twice, and the length of the text; and on a GPU that
+//! a tile waits for one level after the other. [`Tile::choose`] weighs these.
 //!
 //! The twin of a pass is the f64 meaning of a stencil, step after step.
 
@@ -22,9 +23,35 @@ pub struct Field {
     pub plane: bool,
 }
 
+/// What tiles are cut for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// A few cores: few long tiles, each of so many lanes of a subgroup, or of one invocation.
+    Cores {
+        /// Invocations of a subgroup, if the device has subgroups of one size.
+        lanes: Option<usize>,
+    },
+    /// Thousands of invocations at a time: many short tiles, each of a subgroup.
+    Gpu {
+        /// Invocations of a subgroup.
+        lanes: usize,
+    },
+}
+
+impl Target {
+    fn lanes(self) -> usize {
+        match self {
+            Target::Cores { lanes } => lanes.unwrap_or(1),
+            Target::Gpu { lanes } => lanes,
+        }
+    }
+}
+
 /// What is computed in one pass.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Work {
+    /// Levels.
+    pub levels: usize,
     /// Floating-point operations a cell, of all levels together.
     pub flops: f64,
     /// Reach of all stencils together along and across the field, in cells.
@@ -48,6 +75,8 @@ pub struct Tile {
     pub lag: usize,
     /// Cells along that a tile stores.
     pub segment: usize,
+    /// Whether a round reads the cells of the next one, so that they are on their way meanwhile.
+    pub early: bool,
 }
 
 /// Operations that a word read, a word written, and a cell carried to the next round cost on a software adapter, in units of
@@ -60,36 +89,64 @@ const TILES: usize = 32;
 /// Most levels in one pass.
 const DEEPEST: usize = 32;
 
+/// What a pass costs a GPU, in nanoseconds: to start it [measured, H100 and H200 by Vulkan: 4 to 5 us with the barrier before it],
+/// to wait for a round's cells and for a level of it, and an operation of a lane. The last three are rough: they only weigh how
+/// short tiles should be.
+const GPU_COST: GpuCost = GpuCost { launch: 4500.0, load: 250.0, level: 40.0, operation: 6e-5 };
+/// Registers of a lane that a GPU may spend on what levels keep between rounds.
+const KEPT: usize = 96;
+
+struct GpuCost {
+    launch: f64,
+    load: f64,
+    level: f64,
+    operation: f64,
+}
+
 impl Tile {
-    /// The best tiles for this work; `None` if its text is too long or its halo leaves nothing.
-    pub fn choose(field: Field, work: Work, lanes: Option<usize>) -> Option<(Tile, f64)> {
-        let all = Self::candidates(field, work, lanes).into_iter();
+    /// The best tiles for this work, and what they cost a cell; `None` if their text is too long or their halo leaves nothing.
+    pub fn choose(field: Field, work: Work, target: Target) -> Option<(Tile, f64)> {
+        let all = Self::candidates(field, work, target).into_iter();
         let fits = all.filter(|tile| tile.text(work) <= TEXT && tile.strip() > 0);
-        let priced = fits.map(|tile| (tile, tile.cost(work)));
+        let priced = fits.filter_map(|tile| Some((tile, tile.cost(work, target)?)));
         priced.min_by(|a, b| a.1.total_cmp(&b.1))
     }
 
     /// How many levels of this work, one level's, a pass should take.
-    pub fn levels(field: Field, level: Work, lanes: Option<usize>) -> usize {
+    pub fn levels(field: Field, level: Work, target: Target) -> usize {
         let of = |levels: usize| {
             let reach = level.reach.map(|reach| reach * levels);
-            let (_, cost) = Self::choose(field, Work { flops: level.flops * levels as f64, reach }, lanes)?;
-            Some((levels, cost / levels as f64))
+            let work = Work { levels, flops: level.flops * levels as f64, reach };
+            Some((levels, Self::choose(field, work, target)?.1 / levels as f64))
         };
         (1..=DEEPEST).filter_map(of).min_by(|a, b| a.1.total_cmp(&b.1)).map_or(0, |best| best.0)
     }
 
-    fn candidates(field: Field, work: Work, lanes: Option<usize>) -> Vec<Tile> {
+    fn candidates(field: Field, work: Work, target: Target) -> Vec<Tile> {
         let halo = work.reach[1].next_multiple_of(4);
-        let lanes = if field.plane { lanes.unwrap_or(1) } else { 1 };
-        let chunks: &[usize] = match (field.plane, lanes) {
+        let lanes = if field.plane { target.lanes() } else { 1 };
+        let chunks: &[usize] = match (field.plane, target) {
             (false, _) => &[1],
-            (true, 1) => &[8, 12, 16, 24, 32, 48],
+            (true, Target::Gpu { .. }) => &[4, 8],
+            (true, _) if lanes == 1 => &[8, 12, 16, 24, 32, 48],
             (true, _) => &[4, 8, 12, 16, 24],
         };
         let unroll = if field.plane { 1 } else { 4 };
-        let tile = |&chunk: &usize| Tile { field, lanes, chunk, unroll, halo, lag: work.reach[0], segment: 0 };
-        chunks.iter().map(tile).map(|tile| tile.cut(lanes)).collect()
+        let tile =
+            |&chunk: &usize| Tile { field, lanes, chunk, unroll, halo, lag: work.reach[0], segment: 0, early: false };
+        let tiles = chunks.iter().map(tile);
+        match target {
+            Target::Cores { .. } => tiles.map(|tile| tile.cut(lanes)).collect(),
+            Target::Gpu { .. } => tiles.flat_map(|tile| tile.cuts()).collect(),
+        }
+    }
+
+    /// Cut the field along into segments of every power of two.
+    fn cuts(self) -> impl Iterator<Item = Tile> {
+        let longest = self.field.along.next_power_of_two();
+        let lengths = (0..=longest.ilog2()).map(move |log| (1usize << log).next_multiple_of(self.unroll));
+        let cut = lengths.map(move |segment| Tile { segment, ..self });
+        cut.map(|tile| Tile { early: tile.field.plane && tile.rounds() > 1, ..tile })
     }
 
     /// Cut the field along into as many segments as keep cores busy, as long as few cells are read twice.
@@ -160,14 +217,28 @@ impl Tile {
         work.flops * (self.chunk * self.unroll) as f64
     }
 
-    /// Operations a cell that is stored.
-    fn cost(&self, work: Work) -> f64 {
+    /// What a cell that is stored costs, in units of the target; `None` if it cannot be.
+    fn cost(&self, work: Work, target: Target) -> Option<f64> {
         let cells = (self.field.along * self.field.across * self.field.batch).max(1) as f64;
         let rounds = (self.rounds() * self.unroll) as f64;
-        let computed = self.tiles() as f64 * rounds * (self.width() as f64) / cells;
-        let (read, write, carry) = COST;
-        let carried = 2.0 * carry * work.reach[0] as f64 / self.unroll as f64;
-        computed * (read + work.flops + carried) + write
+        let computed = self.tiles() as f64 * rounds * (self.width() as f64);
+        let kept = 2 * work.reach[0];
+        match target {
+            Target::Cores { .. } => {
+                let (read, write, carry) = COST;
+                let carried = carry * kept as f64 / self.unroll as f64;
+                Some(computed / cells * (read + work.flops + carried) + write)
+            }
+            Target::Gpu { .. } => {
+                let GpuCost { launch, load, level, operation } = GPU_COST;
+                // A round waits for its cells or for one level after the other, the first one for both.
+                let levels = level * work.levels as f64;
+                let waits = load + levels + (rounds - 1.0) * load.max(levels);
+                let operations = computed * (work.flops + kept as f64);
+                let fits = kept * self.chunk <= KEPT;
+                fits.then_some((launch + waits + operation * operations) / cells)
+            }
+        }
     }
 
     /// The text, without imports and the declarations of bindings.
@@ -188,5 +259,39 @@ impl Tile {
         let defines =
             Defines::new().set("SHUFFLE", self.lanes > 1).splice("sizes", sizes).splice("body", body.to_string());
         preprocess("stencil", include_str!("../../shaders/stencil.wgsl"), &defines)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[test]
+    fn zz() {
+        for (field, reach, flops) in [
+            (Field { along: 1024, across: 1024, batch: 1, plane: true }, [1, 1], 10.0),
+            (Field { along: 4096, across: 4096, batch: 1, plane: true }, [1, 1], 10.0),
+            (Field { along: 128, across: 128, batch: 1, plane: true }, [1, 1], 10.0),
+            (Field { along: 256, across: 1024, batch: 1, plane: true }, [0, 1], 11.0),
+        ] {
+            let t = Target::Gpu { lanes: 32 };
+            let levels = Tile::levels(field, Work { levels: 1, flops, reach }, t);
+            let cells = (field.along * field.across) as f64;
+            for l in [1, 2, 4, 8, 16, levels] {
+                let w = Work { levels: l, flops: flops * l as f64, reach: reach.map(|r| r * l) };
+                if let Some((tile, cost)) = Tile::choose(field, w, t) {
+                    println!(
+                        "{l} levels: chunk {} halo {} segment {} strips {} tiles {} rounds {} text {} {:.2} us a step",
+                        tile.chunk,
+                        tile.halo,
+                        tile.segment,
+                        tile.strips(),
+                        tile.tiles(),
+                        tile.rounds(),
+                        tile.text(w),
+                        cost * cells / l as f64 / 1e3
+                    );
+                }
+            }
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! Compilation: from named variables to a plan.
 
 use super::choices::Choices;
+use super::launches::Launches;
 use super::leap::{self, Leap};
 use super::lower::{Dispatch, KeyPath, Lowered, Shadow, TensorDecl, Tiles, lower, windowed};
 use super::partition::{Partition, Partitioner};
@@ -29,6 +30,8 @@ pub struct CompileOptions {
     pub stencils: Stencils,
     /// How long sums are computed.
     pub sums: Sums,
+    /// Which kernels share a launch.
+    pub launches: Launches,
 }
 
 impl CompileOptions {
@@ -300,8 +303,13 @@ fn compiled(
         stages,
         spread,
     };
-    let partition = part.run();
     let leaps = leap::lengths(&part);
+    // A GPU gains by a pass only if that takes several steps.
+    if !caps.is_software() && options.stencils == Stencils::Auto && part.passes.are_single() && leaps.is_err() {
+        let options = CompileOptions { stencils: Stencils::Single, ..options.clone() };
+        return compiled(search, outputs, (&options, choices), stages, spread);
+    }
+    let partition = part.run().share_launches(&part, caps, options.launches);
     let mut notes = vec![];
     if let Some(reason) = part.passes.reason {
         notes.push(format!("stencils are computed one at a time: {reason}"));

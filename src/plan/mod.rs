@@ -5,7 +5,8 @@
 //! 1. `classify`: which operations can stand inside any kernel, and which need one of their own; `products`: which
 //!    products of small matrices are computed by the rows that use them, `layers`: in which loops; `stencils`: which steps
 //!    of a field are one pass over memory;
-//! 2. `partition`: which values lie in memory; `schedule`: which kernel computes each of them;
+//! 2. `partition`: which values lie in memory; `schedule`: which kernel computes each of them; `launches`:
+//!    which of these share a launch;
 //! 3. `emit`: scalar WGSL for any element of any node;
 //! 4. `lower`: bindings, memory layout, and the whole text of every kernel.
 //!
@@ -21,6 +22,7 @@ mod choices;
 mod classify;
 mod compile;
 mod emit;
+mod launches;
 mod layers;
 mod leap;
 mod lower;
@@ -42,6 +44,7 @@ mod tune;
 
 pub use choices::Knob;
 pub use compile::{CompileOptions, Plan};
+pub use launches::Launches;
 pub use lower::{Dispatch, KeyPath, Role, Slot, TensorDecl};
 pub use products::Products;
 pub use profile::{Profile, TimedDispatch};

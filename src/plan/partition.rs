@@ -52,9 +52,11 @@ pub struct Group {
 /// Nodes whose values lie in memory, and why.
 pub(super) type Cuts = BTreeMap<NodeId, &'static str>;
 
-/// The result: kernels in order of execution, and why each node was cut.
+/// The result: kernels in order of execution, the launch of each, and why each node was cut.
 pub(super) struct Partition {
     pub groups: Vec<Group>,
+    /// Ascending, from 0 without gaps.
+    pub launches: Vec<usize>,
     pub cut: Cuts,
 }
 
@@ -105,7 +107,7 @@ impl Partitioner<'_> {
                 more = self.too_many_tensors(&groups, &cut);
             }
             if more.is_empty() {
-                return Partition { groups, cut };
+                return Partition { launches: (0..groups.len()).collect(), groups, cut };
             }
             cut.extend(more);
         }

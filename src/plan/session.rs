@@ -248,6 +248,18 @@ impl Session {
         Ok(())
     }
 
+    /// [`run`](Self::run) and [`check`](Self::check) in one submission.
+    ///
+    /// # Errors
+    /// Those of both.
+    pub fn run_checked(&mut self, steps: u64) -> Result<()> {
+        let mut encoder = self.gpu().encoder(self.plan.label());
+        self.encode(&mut encoder, steps)?;
+        let faults = self.fault.read_in(&mut encoder)?;
+        let submission = self.gpu().submit(encoder)?;
+        FaultWord::check(&faults.after(submission).wait()?, self.step)
+    }
+
     /// The tensor bound to, or made for, this input or output.
     ///
     /// # Errors

@@ -63,7 +63,7 @@ impl Spread {
         let roots: Vec<_> = outputs.iter().copied().filter(|&id| !is_input(id)).collect();
         let cut: Cuts = roots.iter().map(|&id| (id, "an output")).collect();
         let group = Group { body: Body::Map, domain: Domain::Rows(self.rows), level: 0, roots };
-        Partition { groups: vec![group], cut }
+        Partition { groups: vec![group], launches: vec![0], cut }
     }
 }
 

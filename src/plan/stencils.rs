@@ -12,7 +12,7 @@ use super::classify::ROW_WIDTH;
 use super::partition::{Cuts, Partitioner};
 use crate::gpu::Caps;
 use crate::graph::{Boundary, Node, NodeId, Op, Shape, Tap};
-use crate::kernels::stencil::{Field, Tile};
+use crate::kernels::stencil::{Field, Target, Tile};
 use positions::Positions;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
@@ -25,6 +25,25 @@ pub enum Stencils {
     Auto,
     /// One stencil at a time, each inside the kernel that stores its result.
     Single,
+    /// In passes of few long tiles, as a few cores want them.
+    Long,
+    /// In passes of many short tiles, as a GPU wants them. Needs subgroups of one size.
+    Short,
+}
+
+impl Stencils {
+    /// What tiles are cut for, or why there are none.
+    fn target(self, caps: &Caps) -> Result<Target, &'static str> {
+        let lanes = caps.subgroups.filter(|(low, high)| low == high && *low > 1).map(|(size, _)| size as usize);
+        match self {
+            Stencils::Single => Err("it was asked for"),
+            Stencils::Long => Ok(Target::Cores { lanes }),
+            Stencils::Auto if caps.is_software() => Ok(Target::Cores { lanes }),
+            Stencils::Short | Stencils::Auto => {
+                lanes.map(|lanes| Target::Gpu { lanes }).ok_or("the device has no subgroups of one size")
+            }
+        }
+    }
 }
 
 /// Cost, in flops, above which a value that several steps need is stored: reading it costs a software adapter as much.
@@ -78,27 +97,27 @@ pub(super) struct Level {
 impl Passes {
     /// The passes of a graph, as deep as the device suggests; none where a kernel would grow too long.
     pub fn choose(search: &Search<'_>, caps: &Caps, option: Stencils) -> Self {
-        let families = search.families();
-        if families.is_empty() {
+        if search.families(false).is_empty() {
             return Passes::default();
         }
         let none = |reason| Passes { reason: Some(reason), ..Passes::default() };
-        if option == Stencils::Single {
-            return none("it was asked for");
+        let target = match option.target(caps) {
+            Ok(target) => target,
+            Err(reason) => return none(reason),
+        };
+        let families = search.families(matches!(target, Target::Gpu { .. }));
+        if families.is_empty() {
+            return none("a single line is too little for tiles of subgroups");
         }
-        if !caps.is_software() {
-            return none("a pass is for software adapters");
-        }
-        let lanes = caps.subgroups.filter(|(low, high)| low == high && *low > 1).map(|(size, _)| size as usize);
         let whole = Positions::find(search, &families, &|_| usize::MAX);
-        let depths = families.keys().map(|shape| (shape.clone(), whole.depth(search, shape, lanes)));
+        let depths = families.keys().map(|shape| (shape.clone(), whole.depth(search, shape, target)));
         let depths: BTreeMap<_, _> = depths.collect();
         let mut deepest: BTreeMap<Shape, usize> =
             depths.iter().map(|(shape, depth)| (shape.clone(), depth.in_pass())).collect();
         let only = depths.values().next().filter(|_| depths.len() == 1);
         loop {
             let places = Positions::find(search, &families, &|shape| deepest[shape]);
-            match places.passes(search, lanes) {
+            match places.passes(search, target) {
                 Ok(passes) => return Passes { depth: only.map(|depth| (depth.all, depth.best)), ..passes },
                 Err(shape) if deepest[&shape] > 1 => {
                     deepest.entry(shape).and_modify(|depth: &mut usize| *depth = depth.div_ceil(2));
@@ -106,6 +125,11 @@ impl Passes {
                 Err(_) => return none("a step reads too many tensors, or is too long for one kernel"),
             }
         }
+    }
+
+    /// Whether there are passes, each of one stencil.
+    pub fn are_single(&self) -> bool {
+        !self.list.is_empty() && self.list.iter().all(|pass| pass.levels.len() == 2)
     }
 
     /// The pass that computes this node.
@@ -177,8 +201,9 @@ impl Search<'_> {
         &self.nodes[id.index()]
     }
 
-    /// Fields with stencils of one or two axes. Rows that fit into scalars have a better kernel of their own.
-    fn families(&self) -> Families {
+    /// Fields with stencils of one or two axes. Rows that fit into scalars have a better kernel of their own. Lines side by side may
+    /// count as a plane whose stencils reach nowhere along: tiles then lie across them; single lines are left out there.
+    fn families(&self, lines_as_planes: bool) -> Families {
         let (mut found, mut other) = (Families::new(), BTreeSet::new());
         for node in self.order.iter().map(|&id| self.node(id)) {
             let Op::Stencil { taps, .. } = &node.op else { continue };
@@ -187,10 +212,11 @@ impl Search<'_> {
             let in_scalars = rank < node.shape.len() && node.shape.numel() <= rows * ROW_WIDTH;
             let reach = taps.iter().flat_map(|tap| &tap.offset).map(|by| by.unsigned_abs()).max().unwrap_or(0);
             let few = node.shape.iter().rev().take(rank).any(|&cells| cells < FEWEST);
-            if rank > 2 || in_scalars || few || node.shape.numel() == 0 || reach > 4 {
+            let single = lines_as_planes && node.shape.len() < 2;
+            if rank > 2 || in_scalars || few || single || node.shape.numel() == 0 || reach > 4 {
                 other.insert(node.shape.clone());
             } else {
-                *found.entry(node.shape.clone()).or_insert(false) |= rank == 2;
+                *found.entry(node.shape.clone()).or_insert(lines_as_planes) |= rank == 2;
             }
         }
         found.retain(|shape, _| !other.contains(shape));

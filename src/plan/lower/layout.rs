@@ -70,7 +70,7 @@ impl Lowering<'_> {
         let own = |(id, to): &(NodeId, usize)| {
             stored(id) && once(id) && state(*to) && !self.locations.contains_key(id) && !self.part.windowed.contains(id)
         };
-        // Leaps bind the tensors of single steps. A kernel binds the next value beside the state, and must have a place for it.
+        // Leaps bind the tensors of single steps, and copy nothing. A kernel binds the next value beside the state, and must have a place for it.
         let bound = |g: usize| self.needs[g].reads.keys().chain(&self.groups[g].roots).collect::<BTreeSet<_>>().len();
         let room = (0..self.groups.len()).all(|g| bound(g) <= self.part.max_tensors);
         if !self.part.passes.list.is_empty() || !room || !self.copies.iter().all(own) {
@@ -95,7 +95,7 @@ impl Lowering<'_> {
                 let old = self.needs[g].reads.iter().find(|(id, _)| is_old(id)).map(|(_, access)| *access);
                 match old {
                     None => true,
-                    Some(access) => g < writer || (g == writer && access == Access::Own),
+                    Some(access) => self.launches[g] < self.launches[writer] || (g == writer && access == Access::Own),
                 }
             })
     }
@@ -115,33 +115,34 @@ impl Lowering<'_> {
 
     /// Give every intermediate value its place in the arena.
     pub(super) fn lay_out(&mut self) {
-        let last = self.groups.len();
+        let last = self.launches.last().map_or(0, |launch| launch + 1);
         let mut values: Vec<(NodeId, bool, Life)> = vec![];
         self.give_scratch_tensors();
-        for (g, group) in self.groups.iter().enumerate() {
+        for (group, &launch) in self.groups.iter().zip(self.launches) {
+            let life = |words: usize| Life { words, first: launch, last: launch };
             match group.body {
                 Body::Parts(id, count) => {
                     let words = count * self.stride(id);
-                    values.push((id, true, Life { words, first: g, last: g }));
+                    values.push((id, true, life(words)));
                 }
                 Body::Scan(id) => {
                     let words = parts::scan_parts(&self.node(id).shape, &self.node(id).op);
-                    values.push((id, true, Life { words, first: g, last: g }));
+                    values.push((id, true, life(words)));
                 }
                 Body::Apportion(id) => {
                     let words = apportion::table_words(self.nodes, id, self.part.stages);
-                    values.push((id, true, Life { words, first: g, last: g }));
+                    values.push((id, true, life(words)));
                 }
                 Body::Tridiagonal(id) => {
                     let words = tridiagonal::share_words(self.nodes, id);
-                    values.push((id, true, Life { words, first: g, last: g }));
+                    values.push((id, true, life(words)));
                 }
                 Body::Map | Body::MatMul(_) | Body::Stencils(_) => {}
             }
             for &id in &group.roots {
                 if !self.locations.contains_key(&id) {
                     let words = self.node(id).shape.numel().max(1);
-                    values.push((id, false, Life { words, first: g, last: g }));
+                    values.push((id, false, life(words)));
                 }
             }
         }
@@ -149,7 +150,7 @@ impl Lowering<'_> {
             for &id in self.needs[g].reads.keys() {
                 let in_parts = self.reads_parts(id, g);
                 for value in values.iter_mut().filter(|v| v.0 == id && v.1 == in_parts) {
-                    value.2.last = value.2.last.max(g);
+                    value.2.last = value.2.last.max(self.launches[g]);
                 }
             }
         }

@@ -1,7 +1,8 @@
 //! Kernels of straight-line code: one invocation a row, or one for every four elements.
 
 use super::kernel::{Frame, entry};
-use super::{About, Dispatch, Lowering, STEP};
+use super::shared::Member;
+use super::{About, Dispatch, Lowering, STEP, Sources};
 use crate::error::Result;
 use crate::graph::{NodeId, Shape};
 use crate::plan::choices::Form;
@@ -22,24 +23,41 @@ impl Lowering<'_> {
             return Ok(None);
         }
         let flat = self.flat(g, group);
-        let shape = match &group.domain {
-            Domain::Elements(shape) => shape,
-            Domain::Rows(_) => match &flat {
-                Some(shape) => shape,
-                None => return self.rows(g, group, count, form).map(Some),
-            },
+        let Some(shape) = (match &group.domain {
+            Domain::Elements(shape) => Some(shape),
+            Domain::Rows(_) => flat.as_ref(),
+        }) else {
+            return self.rows(g, group, count, form).map(Some);
         };
-        let count = shape.numel() / lanes(shape);
         let (mut frame, sources) = self.sources(g, group);
         frame.wide_multiply = form.wide_multiply;
-        let mut out = self.emitter(&sources, 0);
+        let Member { text, count, flops, .. } = self.places(&mut frame, &sources, group, shape)?;
+        let about = About { looped: None, flops, bytes: self.bytes(g, group), what: self.what(group) };
+        self.finish_in(&frame, "map", &entry(count, form.group, &text), count, form.group, about).map(Some)
+    }
+
+    /// One of several kernels of a launch.
+    pub(super) fn member(&self, frame: &mut Frame, g: usize, group: &Group) -> Result<Option<Member>> {
+        let sources = self.sources_in(frame, g);
+        let flat = self.flat(g, group);
+        match &group.domain {
+            Domain::Rows(0) => Ok(None),
+            Domain::Rows(n) if flat.is_none() => self.plain_rows(frame, &sources, group, *n).map(Some),
+            Domain::Rows(n) => self.places(frame, &sources, group, &[*n].into()).map(Some),
+            Domain::Elements(shape) if shape.numel() == 0 => Ok(None),
+            Domain::Elements(shape) => self.places(frame, &sources, group, shape).map(Some),
+        }
+    }
+
+    /// Code for each place of this shape, four neighbours at a time where they are one vector.
+    fn places(&self, frame: &mut Frame, sources: &Sources, group: &Group, shape: &Shape) -> Result<Member> {
+        let count = shape.numel() / lanes(shape);
+        let mut out = self.emitter(sources, 0);
         let idx = elements(&mut out, shape, count);
-        self.store_all(&mut frame, &mut out, group, &idx);
+        self.store_all(frame, &mut out, group, &idx);
         self.within_turns(out.turns, &self.what(group))?;
         let flops = out.flops * count as f64;
-        let body = format!("{STEP}{}", out.finish());
-        let about = About { looped: None, flops, bytes: self.bytes(g, group), what: self.what(group) };
-        self.finish_in(&frame, "map", &entry(count, form.group, &body), count, form.group, about).map(Some)
+        Ok(Member { number: "place", text: format!("{STEP}{}", out.finish()), count, flops })
     }
 
     /// The shape of a group of rows in which each row is one number, however it is computed: four of them are neighbours in

@@ -8,6 +8,7 @@ mod map;
 mod parts;
 mod row_sums;
 mod rows;
+mod shared;
 mod sources;
 mod spread;
 mod stream;
@@ -131,6 +132,8 @@ struct Lowering<'a> {
     nodes: &'a [Rc<Node>],
     part: &'a Partitioner<'a>,
     groups: &'a [Group],
+    /// The launch of each group, ascending.
+    launches: &'a [usize],
     /// What each group reads from memory, and what it computes on the way.
     needs: Vec<Needs>,
     caps: &'a Caps,
@@ -175,6 +178,7 @@ pub(super) fn lower(
         nodes: part.nodes,
         part,
         groups: &partition.groups,
+        launches: &partition.launches,
         needs: needs(part, &partition.groups),
         caps: choices.caps(),
         choices,
@@ -208,13 +212,19 @@ impl<'a> Lowering<'a> {
     /// Whether group `g` finds this node in parts that it has to add.
     fn reads_parts(&self, id: NodeId, g: usize) -> bool {
         let made = |body: &Body| matches!(body, Body::Parts(node, _) if *node == id);
-        let stored_before = self.groups[..g].iter().any(|group| group.roots.contains(&id));
+        let before = self.groups[..g].iter().zip(self.launches).filter(|(_, launch)| **launch < self.launches[g]);
+        let stored_before = before.into_iter().any(|(group, _)| group.roots.contains(&id));
         self.groups.iter().any(|group| made(&group.body)) && !stored_before
     }
 
     fn dispatches(&mut self) -> Result<Vec<Dispatch>> {
         let mut all = vec![];
         for (g, group) in self.groups.iter().enumerate() {
+            let together = self.together(g);
+            if together.len() > 1 {
+                all.extend(if together.start == g { self.shared(together)? } else { None });
+                continue;
+            }
             match group.body {
                 Body::Map => all.extend(self.in_form(&|form| self.map(g, group, form))?),
                 Body::MatMul(id) => all.extend(self.matmul(g, group, id, 1)?),

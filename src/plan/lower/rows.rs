@@ -2,7 +2,8 @@
 //! plan is one such kernel it loops over steps, with the state in registers.
 
 use super::kernel::{Frame, row_entry};
-use super::{About, Dispatch, Lowering, Needs, Role, STEP};
+use super::shared::Member;
+use super::{About, Dispatch, Lowering, Needs, Role, STEP, Sources};
 use crate::error::Result;
 use crate::graph::{DType, NodeId, Op};
 use crate::plan::choices::Form;
@@ -44,6 +45,22 @@ impl Lowering<'_> {
             }
         }
         Ok(self.rows_kernel(g, group, count, (tile, form), layers, false)?.0)
+    }
+
+    /// Code for each of so many rows of one of several kernels of a launch: rows without products, one an invocation.
+    pub(super) fn plain_rows(
+        &self,
+        frame: &mut Frame,
+        sources: &Sources,
+        group: &Group,
+        count: usize,
+    ) -> Result<Member> {
+        let mut out = self.emitter(sources, 0);
+        let index = out.symbol("row0", count, 0);
+        self.store_rows(frame, &mut out, group, &[Row { index, own: None }]);
+        self.within_turns(out.turns, &self.what(group))?;
+        let flops = out.flops * count as f64;
+        Ok(Member { number: "row0", text: format!("{STEP}{}", out.finish()), count, flops })
     }
 
     /// The kernel; and whether it should loop over steps but needs an element of its state at an index that a loop counts.

@@ -10,8 +10,7 @@ use std::collections::{BTreeSet, HashMap};
 
 impl Lowering<'_> {
     /// The slots of a kernel's keys, entered into its table of offsets.
-    fn frame(&self, g: usize) -> (Frame, HashMap<NodeId, usize>) {
-        let mut frame = Frame::new(Form::plain(self.caps).wide_multiply);
+    fn key_slots(&self, frame: &mut Frame, g: usize) -> HashMap<NodeId, usize> {
         let mut keys = HashMap::new();
         for &id in &self.needs[g].inlined {
             let node = self.node(id);
@@ -22,15 +21,24 @@ impl Lowering<'_> {
                 }
             }
         }
-        (frame, keys)
+        keys
     }
 
     /// Where a kernel finds everything that it reads, bound in its frame.
     pub(super) fn sources(&self, g: usize, group: &Group) -> (Frame, Sources) {
-        let (mut frame, keys) = self.frame(g);
+        let mut frame = Frame::new(Form::plain(self.caps).wide_multiply);
+        let mut sources = self.sources_in(&mut frame, g);
+        if self.caps.is_software() {
+            self.add_windows(&mut frame, &mut sources.nodes, g, group);
+        }
+        (frame, sources)
+    }
+
+    /// The same in a frame that several kernels share, without windows: another of them may write what one would see through it.
+    pub(super) fn sources_in(&self, frame: &mut Frame, g: usize) -> Sources {
+        let keys = self.key_slots(frame, g);
         let mut sources = HashMap::new();
         for &id in self.needs[g].reads.keys() {
-            let frame = &mut frame;
             if self.reads_parts(id, g) {
                 let Some(&(base, count, stride)) = self.parts.get(&id) else { continue };
                 let max = matches!(self.node(id).op, Op::Max { .. });
@@ -40,10 +48,7 @@ impl Lowering<'_> {
                 sources.insert(id, Source::Words { binding, base });
             }
         }
-        if self.caps.is_software() {
-            self.add_windows(&mut frame, &mut sources, g, group);
-        }
-        (frame, Sources { nodes: sources, keys })
+        Sources { nodes: sources, keys }
     }
 
     /// Read what is small, and what is a slice of a parameter vector, through uniform windows.

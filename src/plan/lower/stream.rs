@@ -160,9 +160,38 @@ impl Stream<'_> {
         let mut held = BTreeMap::new();
         for &id in &level.held {
             let computed = !self.sources.nodes.contains_key(&id);
-            held.insert(id, self.cells(0, id, &along, computed));
+            let cells = match tile.early && !computed {
+                true => self.read_early(id),
+                false => self.cells(0, id, &along, computed),
+            };
+            held.insert(id, cells);
         }
         held
+    }
+
+    /// The cells of a plane that the round before has read, while it reads those of the next one: they are on their way as long as
+    /// the levels of a round take.
+    fn read_early(&mut self, id: NodeId) -> Cells {
+        let (tile, wrap) = (self.pass.tile, self.places.wrap[0]);
+        let (ahead, n) = (wrap - tile.ahead(), tile.field.along);
+        let place = |out: &mut Emitter<'_>, name: &str, at: &str, level: usize| {
+            out.statement(level, &format!("let {name} = ({at}) % {n}u;"), &[]);
+            out.symbol(name, n, level)
+        };
+        let first = place(&mut self.out, &format!("first{}", id.0), &format!("start + {ahead}u"), 0);
+        let next = place(&mut self.out, &format!("next{}", id.0), &format!("start + i + {}u", ahead + 1), 1);
+        let names: Vec<_> = (0..tile.chunk).map(|c| format!("early{}_{c}", id.0)).collect();
+        let mut coming = vec![];
+        for (c, name) in names.iter().enumerate() {
+            let start = self.out.value(id, &self.places.index(&first, c));
+            self.out.statement(0, &format!("var {name} = {start};"), &[]);
+            coming.push(self.out.value(id, &self.places.index(&next, c)));
+        }
+        let dtype = self.lowering.node(id).dtype;
+        let vals = names.iter().map(|name| Val::new(name.as_str(), 1)).collect::<Vec<_>>();
+        let here = vals.into_iter().enumerate().map(|(c, val)| self.inside(0, 0, c, val, dtype)).collect();
+        self.kept.push(Kept { cells: vec![names], next: vec![coming] });
+        vec![here]
     }
 
     /// Place along the field of the `j`-th cell of a round at a level with this lag.

@@ -3,7 +3,7 @@
 use super::trace::Trace;
 use super::{Families, Pass, Passes, Search, field, reach_of};
 use crate::graph::{Boundary, NodeId, Op, Shape};
-use crate::kernels::stencil::{Tile, Work};
+use crate::kernels::stencil::{Target, Tile, Work};
 use crate::plan::classify::{flops, is_elementwise};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -91,19 +91,20 @@ impl<'a> Positions<'a> {
     }
 
     /// Levels that passes of this shape should have, if all could be in one.
-    pub fn depth(&self, search: &Search<'_>, shape: &Shape, lanes: Option<usize>) -> Depth {
+    pub fn depth(&self, search: &Search<'_>, shape: &Shape, target: Target) -> Depth {
         let members = || self.members.iter().filter(|&&id| search.node(id).shape == *shape);
         let all = members().map(|id| self.at[id].1).max().unwrap_or(0).max(1);
         let reach = members().map(|&id| reach_of(search.node(id))).reduce(|a, b| [a[0].max(b[0]), a[1].max(b[1])]);
         let flops: f64 = members().map(|&id| flops(search.nodes, id)).sum();
         let plane = self.families[shape];
         let reach = reach.map_or([0, 0], |[y, x]| if plane { [y, x] } else { [x, 0] });
-        let best = Tile::levels(field(shape, plane), Work { flops: flops / all as f64, reach }, lanes).max(1);
+        let best =
+            Tile::levels(field(shape, plane), Work { levels: 1, flops: flops / all as f64, reach }, target).max(1);
         Depth { all, best, is_state: members().any(|id| search.states.contains_key(id)) }
     }
 
     /// The passes; or the shape whose passes are too much for one kernel.
-    pub fn passes(&self, search: &Search<'_>, lanes: Option<usize>) -> Result<Passes, Shape> {
+    pub fn passes(&self, search: &Search<'_>, target: Target) -> Result<Passes, Shape> {
         let mut by_key: BTreeMap<(Shape, usize), Vec<NodeId>> = BTreeMap::new();
         for &id in &self.members {
             by_key.entry(self.key(search, id)).or_default().push(id);
@@ -111,7 +112,7 @@ impl<'a> Positions<'a> {
         let mut all = Passes::default();
         for ((shape, pass), members) in by_key {
             let boundary = self.boundaries.get(&(shape.clone(), pass)).copied().unwrap_or(Boundary::Periodic);
-            let made = self.pass(search, &shape, boundary, &members, lanes).ok_or(shape)?;
+            let made = self.pass(search, &shape, boundary, &members, target).ok_or(shape)?;
             all.of.extend(members.iter().map(|&id| (id, all.list.len())));
             all.list.push(made);
         }
@@ -124,7 +125,7 @@ impl<'a> Positions<'a> {
         shape: &Shape,
         boundary: Boundary,
         members: &[NodeId],
-        lanes: Option<usize>,
+        target: Target,
     ) -> Option<Pass> {
         let is_stored = |id: &&NodeId| search.outputs.contains(id) || self.is_read_outside(search, **id, members);
         let roots: Vec<NodeId> = members.iter().filter(is_stored).copied().collect();
@@ -139,7 +140,8 @@ impl<'a> Positions<'a> {
         // Values that are handed from level to level cost a move each.
         let handed: usize = levels.iter().map(|level| level.held.len()).sum();
         let work: f64 = members.iter().map(|&id| flops(search.nodes, id)).sum::<f64>() + handed as f64;
-        let (tile, _) = Tile::choose(field(shape, plane), Work { flops: work, reach }, lanes)?;
+        let work = Work { levels: levels.len() - 1, flops: work, reach };
+        let (tile, _) = Tile::choose(field(shape, plane), work, target)?;
         Some(Pass { shape: shape.clone(), plane, boundary, levels, roots, tile })
     }
 

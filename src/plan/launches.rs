@@ -1,0 +1,138 @@
+//! Kernels that share a launch.
+//!
+//! A GPU takes some four microseconds from one launch to the next, as long as it takes to add up a million numbers: the next kernel
+//! starts only when the last one has finished and its results are visible. Small kernels that do not wait for each other therefore
+//! share a launch, each with workgroups of its own. Let `d` be the number of launches of small kernels before one, on the longest way
+//! to it. All small kernels with the same `d` are ready at the same time, after everything else that waits for fewer:
+//!
+//! ```text
+//! d(small kernel) = 1 + max d(what it waits for)        d(any other) = max d(what it waits for)
+//! ```
+//!
+//! No order of launches has fewer of them, and none delays a kernel. Software adapters start kernels quickly and compile long ones
+//! slowly, so there each has its own launch.
+
+use super::classify::Domain;
+use super::lower::lanes;
+use super::partition::{Body, Group, Partition, Partitioner};
+use crate::gpu::Caps;
+use crate::graph::NodeId;
+use std::collections::{BTreeSet, HashMap};
+
+/// Which kernels share a launch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Launches {
+    /// As the device suggests.
+    #[default]
+    Auto,
+    /// None: each kernel has a launch of its own.
+    Apart,
+    /// Small ones that do not wait for each other.
+    Shared,
+}
+
+impl Launches {
+    fn are_shared(self, caps: &Caps) -> bool {
+        match self {
+            Launches::Auto => !caps.is_software(),
+            Launches::Apart => false,
+            Launches::Shared => true,
+        }
+    }
+}
+
+/// Most invocations of a kernel that is small: as many as a large GPU runs at a time. A larger one fills it by itself.
+const SMALL: usize = 1 << 18;
+/// Most kernels in a launch: their text is one.
+const KERNELS: usize = 12;
+
+impl Partition {
+    /// Puts the kernels in order of launch, and small ones together.
+    pub fn share_launches(self, part: &Partitioner<'_>, caps: &Caps, option: Launches) -> Partition {
+        if self.groups.len() < 2 || !option.are_shared(caps) {
+            return self;
+        }
+        let all = Waits::new(part, &self.groups);
+        let small: Vec<_> = self.groups.iter().enumerate().map(|(g, group)| all.is_small(g, group)).collect();
+        let mut depth: Vec<usize> = vec![];
+        for (g, own) in small.iter().enumerate() {
+            let before = all.of(g).into_iter().map(|other| depth[other]).max().unwrap_or(0);
+            depth.push(before + usize::from(*own));
+        }
+        // Stable: kernels are in an order in which each comes after those that it waits for.
+        let mut order: Vec<_> = (0..self.groups.len()).collect();
+        order.sort_by_key(|&g| (depth[g], !small[g]));
+        let mut launches: Vec<usize> = vec![];
+        let mut open: Option<(usize, Vec<usize>)> = None;
+        for &g in &order {
+            let joins = |(d, members): &(usize, Vec<usize>)| small[g] && *d == depth[g] && all.fit(members, g);
+            match &mut open {
+                Some(shared) if joins(shared) => shared.1.push(g),
+                _ => open = Some((if small[g] { depth[g] } else { usize::MAX }, vec![g])),
+            }
+            let last = launches.last().copied();
+            let joined = open.as_ref().is_some_and(|(_, members)| members.len() > 1);
+            launches.push(last.map_or(0, |last| last + usize::from(!joined)));
+        }
+        let groups = order.iter().map(|&g| self.groups[g].clone()).collect();
+        Partition { groups, launches, cut: self.cut }
+    }
+}
+
+/// What each kernel waits for.
+struct Waits<'a> {
+    part: &'a Partitioner<'a>,
+    groups: &'a [Group],
+    /// What each kernel reads from memory.
+    reads: Vec<BTreeSet<NodeId>>,
+    /// What each computes on the way.
+    inlined: Vec<BTreeSet<NodeId>>,
+}
+
+impl<'a> Waits<'a> {
+    fn new(part: &'a Partitioner<'a>, groups: &'a [Group]) -> Self {
+        let stored = |(g, group): (usize, &'a Group)| group.roots.iter().map(move |&root| (root, g));
+        let home: HashMap<NodeId, usize> = groups.iter().enumerate().flat_map(stored).collect();
+        let (mut reads, mut inlined) = (vec![], vec![]);
+        for (g, group) in groups.iter().enumerate() {
+            let elsewhere = |id: NodeId| home.get(&id).is_some_and(|&h| h != g);
+            let (read, within) = part.group_reads(group, &elsewhere);
+            reads.push(read.into_keys().collect());
+            inlined.push(within.into_iter().collect());
+        }
+        Waits { part, groups, reads, inlined }
+    }
+
+    /// The kernels that this one waits for, all of them before it: those that make what it reads, and those that read the old value
+    /// of a state before it writes the new one.
+    fn of(&self, g: usize) -> Vec<usize> {
+        let own: Vec<_> = self.groups[g].roots.iter().filter_map(|root| self.part.states.get(root)).collect();
+        let makes = |h: usize| {
+            let Group { body, roots, .. } = &self.groups[h];
+            let parts = |id: &NodeId| matches!(body, Body::Parts(made, _) if made == id);
+            self.reads[g].iter().any(|id| roots.contains(id) || parts(id))
+        };
+        let reads_old = |h: usize| own.iter().any(|state| self.reads[h].contains(state));
+        (0..g).filter(|&h| makes(h) || reads_old(h)).collect()
+    }
+
+    /// Whether a kernel is straight-line code for few places, without networks held in its rows.
+    fn is_small(&self, g: usize, group: &Group) -> bool {
+        let places = match &group.domain {
+            Domain::Rows(n) => *n,
+            Domain::Elements(shape) => shape.numel() / lanes(shape),
+        };
+        let holds = self.inlined[g].iter().any(|id| self.part.products.contains(*id));
+        group.body == Body::Map && (1..=SMALL).contains(&places) && !group.roots.is_empty() && !holds
+    }
+
+    /// Whether a kernel may join these: together they bind few enough tensors, the next values of states among them.
+    fn fit(&self, members: &[usize], g: usize) -> bool {
+        let part = self.part;
+        let bound = |id: &NodeId| part.is_input(*id) || part.outputs.contains(id) || part.windowed.contains(id);
+        let all = members.iter().chain([&g]).flat_map(|&h| self.reads[h].iter().chain(&self.groups[h].roots));
+        let tensors: BTreeSet<_> = all.copied().filter(bound).collect();
+        let old = tensors.iter().filter_map(|id| part.states.get(id)).filter(|id| !tensors.contains(id)).count();
+        members.len() < KERNELS && tensors.len() + old <= part.max_tensors
+    }
+}
