@@ -1,4 +1,5 @@
-//! Kernels that share a launch give the bits of kernels apart, also where one of them overwrites what another one reads.
+//! Kernels that share a launch compute what kernels apart compute, also where one of them overwrites what another one reads: bit for
+//! bit on a software adapter, within rounding on a GPU, whose compiler may contract products and sums in one text and not in another.
 
 mod common;
 #[path = "common/compare.rs"]
@@ -17,8 +18,8 @@ fn compile(gpu: &Gpu, outputs: &[(&str, Var<'_>)], launches: Launches) -> Plan {
     Plan::compile(gpu, outputs, &options).unwrap()
 }
 
-/// Bits of all outputs after so many steps.
-fn after(plan: &Plan, graph: &Graph, outputs: &[(&str, Var<'_>)], steps: u64) -> Vec<Vec<u32>> {
+/// All outputs after so many steps.
+fn after(plan: &Plan, graph: &Graph, outputs: &[(&str, Var<'_>)], steps: u64) -> Vec<Vec<f32>> {
     let mut bindings = Bindings::new().key("key", RngKey::new(7));
     for (name, var, data) in values(graph, 1) {
         bindings = bindings.tensor(&name, &Tensor::from_slice(plan.gpu(), &name, &var.shape(), &data).unwrap());
@@ -27,10 +28,13 @@ fn after(plan: &Plan, graph: &Graph, outputs: &[(&str, Var<'_>)], steps: u64) ->
     session.run(steps).unwrap();
     session.check().unwrap();
     let read = |name: &str| session.read::<f32>(name).unwrap().wait().unwrap();
-    outputs.iter().map(|(name, _)| read(name).into_iter().map(f32::to_bits).collect()).collect()
+    outputs.iter().map(|(name, _)| read(name)).collect()
 }
 
-/// The same bits, in so many launches fewer; and what the graph means, after one step.
+/// Rounding of a few dozen operations on numbers of order 1.
+const TOLERANCE: f32 = 2e-5;
+
+/// The same numbers, in so many launches fewer; and what the graph means, after one step.
 fn check(what: &str, fewer: usize, build: impl for<'g> Fn(&'g Graph) -> Vec<(&'static str, Var<'g>)>) {
     for (tier, gpu) in common::gpus() {
         let graph = Graph::new();
@@ -40,9 +44,11 @@ fn check(what: &str, fewer: usize, build: impl for<'g> Fn(&'g Graph) -> Vec<(&'s
         assert!(launches[0] >= launches[1] + fewer, "{what} on {tier}: {}{}", apart.report(), shared.report());
         for steps in [1, 2, 3] {
             let (a, b) = (after(&apart, &graph, &outputs, steps), after(&shared, &graph, &outputs, steps));
-            assert_eq!(a, b, "{what} on {tier}, {steps} steps: {}", shared.report());
+            let bound = |x: f32| if gpu.caps().is_software() { 0.0 } else { TOLERANCE * (1.0 + x.abs()) };
+            let same = a.concat().iter().zip(b.concat()).all(|(x, y)| (x - y).abs() <= bound(*x));
+            assert!(same, "{what} on {tier}, {steps} steps: {a:?} {b:?} {}", shared.report());
         }
-        assert_plan_close(what, &shared, &graph, &outputs, 2e-5);
+        assert_plan_close(what, &shared, &graph, &outputs, f64::from(TOLERANCE));
     }
 }
 

@@ -43,6 +43,11 @@ impl Anchor {
         copy_all(session, &pairs)
     }
 
+    /// The step at which the copies were made.
+    pub fn step(&self) -> u64 {
+        self.step
+    }
+
     /// The same fault at its first step and with its first value, where repeating the steps since [`set`](Self::set) finds
     /// them. `bindings` are the session's; `order` says which states to look at before the others.
     pub fn explain(

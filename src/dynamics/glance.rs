@@ -69,8 +69,11 @@ impl WeightedLangevin {
             Some(session) => session,
             none => none.insert(self.glance_session(state)?),
         };
-        session.run(1)?;
-        let seen: Vec<_> = session.read::<f32>(SEEN)?.wait()?.into_iter().map(f64::from).collect();
+        let mut encoder = self.plan.gpu().encoder(session.plan().label());
+        session.encode(&mut encoder, 1)?;
+        let seen = session.tensor(SEEN)?.read_in::<f32>(&mut encoder)?;
+        let seen = seen.after(self.plan.gpu().submit(encoder)?).wait()?;
+        let seen: Vec<_> = seen.into_iter().map(f64::from).collect();
         let [top, rest, ess] = [0, 1, 2].map(|i| seen.get(i).copied().unwrap_or(f64::NAN));
         let before: f64 = seen.iter().skip(3).sum();
         Ok(Glance { log_mean_weight: before + top + rest, ess: ess * self.shape[0] as f64 })

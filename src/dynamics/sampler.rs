@@ -142,6 +142,8 @@ pub struct State {
     pub(super) session: Session,
     bindings: Bindings,
     anchor: Anchor,
+    /// The last step after which all was found finite.
+    well: u64,
     walkers: String,
     pub(super) glance: Mutex<Option<Session>>,
 }
@@ -247,7 +249,8 @@ impl WeightedLangevin {
         session.set_step(step);
         let mut anchor = Anchor::default();
         anchor.set(&session)?;
-        Ok(State { session, bindings, anchor, walkers: self.walkers.clone(), glance: Mutex::new(None) })
+        let (walkers, glance) = (self.walkers.clone(), Mutex::new(None));
+        Ok(State { session, bindings, anchor, well: step, walkers, glance })
     }
 
     fn bind_zeros(&self, mut bindings: Bindings) -> Result<State> {
@@ -283,9 +286,13 @@ impl WeightedLangevin {
             let got = format!("{steps:?} at step {}", state.step());
             return Err(Error::Invalid { what: "range of steps", got, want: "from the state's own step on" });
         }
+        if state.well == steps.start && state.anchor.step() != steps.start {
+            state.anchor.set(&state.session)?;
+        }
         let ran = state.session.run_checked(steps.end - steps.start);
         ran.map_err(|fault| state.explain(fault))?;
-        state.anchor.set(&state.session)
+        state.well = steps.end;
+        Ok(())
     }
 
     /// Read back what the weights are worth.

@@ -4,6 +4,7 @@ use super::choices::Choices;
 use super::launches::Launches;
 use super::leap::{self, Leap};
 use super::lower::{Dispatch, KeyPath, Lowered, Shadow, TensorDecl, Tiles, lower, windowed};
+use super::memory::Constants;
 use super::partition::{Partition, Partitioner};
 use super::products::{Products, RowProducts};
 use super::report::Report;
@@ -17,7 +18,7 @@ use crate::graph::{DType, Graph, Node, NodeId, Op, Var};
 use std::collections::{BTreeSet, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Choices in compiling; the default is right unless you measure otherwise.
 #[derive(Clone, Debug, Default)]
@@ -60,6 +61,7 @@ struct Inner {
     leaps: Vec<Leap>,
     shadows: Vec<Shadow>,
     notes: Vec<String>,
+    constants: OnceLock<Constants>,
 }
 
 impl Plan {
@@ -115,6 +117,7 @@ impl Plan {
             leaps,
             shadows: lowered.shadows,
             notes,
+            constants: OnceLock::new(),
         };
         Ok(Plan { inner: Arc::new(inner) })
     }
@@ -167,6 +170,13 @@ impl Plan {
     /// Chains of several steps, the longest first.
     pub(super) fn leaps(&self) -> &[Leap] {
         &self.inner.leaps
+    }
+
+    /// What all sessions of the plan read alike, made for the first one.
+    pub(super) fn constants(&self) -> &Constants {
+        let in_leaps = self.leaps().iter().map(|leap| &leap.dispatches[..]);
+        let lists = || [self.dispatches()].into_iter().chain(in_leaps);
+        self.inner.constants.get_or_init(|| Constants::new(self.gpu(), lists()))
     }
 
     /// States that steps may write in turn with another tensor.

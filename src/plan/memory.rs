@@ -1,13 +1,30 @@
-//! The buffers that a session has of its own beside tensors: a ring of numbers of steps, and a block with the step counter.
+//! Buffers beside tensors: what all sessions of a plan read alike, and a block with the step counter for each.
 
-use super::lower::{Slot, session_bytes};
-use super::offsets::part;
+use super::lower::{Dispatch, Slot, session_bytes};
+use super::offsets::{Offsets, part};
 use crate::gpu::{FaultWord, Gpu, Tensor};
 
 /// Steps of one run that share the ring of step offsets; longer runs go around it.
 pub(super) const RING: u64 = 1024;
 
-/// What a session has of its own beside tensors.
+/// A ring of numbers of steps, and tables of offsets.
+pub(super) struct Constants {
+    pub ring: wgpu::Buffer,
+    /// Bytes from one entry of the ring to the next.
+    pub ring_stride: u32,
+    /// Of the kernels of a step, then of those of each leap.
+    pub offsets: Vec<Offsets>,
+}
+
+impl Constants {
+    pub fn new<'d>(gpu: &Gpu, lists: impl Iterator<Item = &'d [Dispatch]>) -> Self {
+        let ring_stride = gpu.caps().limits.min_uniform_buffer_offset_alignment.max(16);
+        let offsets = lists.map(|dispatches| Offsets::new(gpu, dispatches)).collect();
+        Constants { ring: ring_buffer(gpu, ring_stride), ring_stride, offsets }
+    }
+}
+
+/// What a session has beside tensors.
 pub(super) struct Own<'a> {
     pub ring: &'a wgpu::Buffer,
     pub block: &'a wgpu::Buffer,
@@ -33,7 +50,7 @@ impl Own<'_> {
 }
 
 /// Entry `j` holds offset `j` and count `j`.
-pub(super) fn ring_buffer(gpu: &Gpu, stride: u32) -> wgpu::Buffer {
+fn ring_buffer(gpu: &Gpu, stride: u32) -> wgpu::Buffer {
     let words = stride as usize / 4;
     let mut data = vec![0u32; words * (RING as usize + 1)];
     for (j, entry) in data.chunks_mut(words).enumerate() {

@@ -45,7 +45,7 @@ impl Report<'_> {
     /// let u = g.input("u", [300, 300]);
     /// let cross = [[0, 0], [1, 0], [-1, 0], [0, 1], [0, -1]].map(|at| Tap::new(at, 0.2));
     /// let plan = Plan::compile(&gpu, &[("u", u.stencil(&cross, Boundary::Zero))], &CompileOptions::default())?;
-    /// assert_eq!(plan.report().steps_together() > 1, gpu.caps().is_software());
+    /// assert!(plan.report().steps_together() > 1 || !gpu.caps().is_software());
     /// # Ok::<(), ergodic::Error>(())
     /// ```
     pub fn steps_together(&self) -> u64 {

@@ -2,7 +2,7 @@
 
 use super::compile::Plan;
 use super::lower::{COPY, Dispatch, Role, Slot};
-use super::memory::{Own, RING, block_buffer, ring_buffer, ring_slot};
+use super::memory::{Constants, Own, RING, block_buffer, ring_slot};
 use super::offsets::Offsets;
 use crate::error::{Error, Result};
 use crate::gpu::{Binding, Element, FaultWord, Gpu, KernelSource, Pipeline, Readback, Tensor};
@@ -89,12 +89,10 @@ impl Session {
         let arena_words = (plan.arena_bytes() / DType::BYTES).max(4) as usize;
         let arena = Tensor::uninit(&gpu, "intermediate values", &[arena_words], DType::U32)?;
         let fault = FaultWord::new(&gpu)?;
-        let ring_stride = gpu.caps().limits.min_uniform_buffer_offset_alignment.max(16);
-        let ring = ring_buffer(&gpu, ring_stride);
+        let Constants { ring, ring_stride, offsets } = plan.constants();
         let block = block_buffer(&gpu, plan.keys().len());
-        let own = Own { ring: &ring, block: &block, arena: &arena, fault: &fault };
-        let bind = |dispatches: &[Dispatch], pipelines: &[Arc<Pipeline>], tensors: &[Tensor]| {
-            let offsets = Offsets::new(&gpu, dispatches);
+        let own = Own { ring, block: &block, arena: &arena, fault: &fault };
+        let bind = |dispatches: &[Dispatch], pipelines: &[Arc<Pipeline>], offsets: &Offsets, tensors: &[Tensor]| {
             let one = |(d, (dispatch, pipeline)): (usize, (&Dispatch, &Arc<Pipeline>))| {
                 let resource =
                     |slot: &Slot| if *slot == Slot::Offsets { offsets.part(d) } else { own.resource(slot, tensors) };
@@ -103,14 +101,15 @@ impl Session {
             };
             dispatches.iter().zip(pipelines).enumerate().map(one).collect::<Result<Vec<_>>>()
         };
-        let groups = bind(plan.dispatches(), plan.pipelines(), &tensors)?;
-        let turned =
-            turned(plan, &tensors).map(|turned| bind(plan.dispatches(), plan.pipelines(), &turned)).transpose()?;
-        let leaps = plan.leaps().iter().map(|leap| bind(&leap.dispatches, &leap.pipelines, &tensors));
+        let step = |tensors: &[Tensor]| bind(plan.dispatches(), plan.pipelines(), &offsets[0], tensors);
+        let groups = step(&tensors)?;
+        let turned = turned(plan, &tensors).map(|turned| step(&turned)).transpose()?;
+        let leaps = plan.leaps().iter().zip(&offsets[1..]);
+        let leaps = leaps.map(|(leap, offsets)| bind(&leap.dispatches, &leap.pipelines, offsets, &tensors));
         let leaps = leaps.collect::<Result<_>>()?;
         let advance = gpu.pipeline(&advance_source())?;
-        let advance_group = gpu.bind_group(&advance, &[ring_slot(&ring), block.as_entire_binding()])?;
-        let (plan, keys) = (plan.clone(), bindings.keys);
+        let advance_group = gpu.bind_group(&advance, &[ring_slot(ring), block.as_entire_binding()])?;
+        let (plan, keys, ring_stride) = (plan.clone(), bindings.keys, *ring_stride);
         let session = Session {
             plan,
             tensors,

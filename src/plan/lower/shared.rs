@@ -1,9 +1,10 @@
 //! Kernels that share a launch: a function each, and an entry point that gives each its own workgroups.
 
 use super::kernel::{Frame, GROUP};
-use super::{About, Dispatch, Lowering};
+use super::{About, Dispatch, Location, Lowering};
 use crate::error::Result;
 use crate::gpu::grid;
+use crate::graph::NodeId;
 use crate::plan::choices::Form;
 use std::fmt::Write;
 use std::ops::Range;
@@ -24,8 +25,37 @@ impl Lowering<'_> {
         first..self.launches.partition_point(|&other| other <= launch)
     }
 
+    /// What a group reads from and writes to, as tensors and words of the arena.
+    fn touches(&self, g: usize) -> [Vec<(Option<usize>, Range<usize>)>; 2] {
+        let place = |id: &NodeId| {
+            Some(match *self.locations.get(id)? {
+                Location::Tensor(t) => (Some(t), 0..usize::MAX),
+                Location::Arena(first) => (None, first..first + self.node(*id).shape.numel().max(1)),
+            })
+        };
+        let read = |id: &NodeId| match self.parts.get(id) {
+            Some(&(first, count, stride)) if self.reads_parts(*id, g) => Some((None, first..first + count * stride)),
+            _ => place(id),
+        };
+        let group = &self.groups[g];
+        let reads = self.needs[g].reads.keys().filter_map(read).collect();
+        [reads, group.roots.iter().filter_map(place).collect()]
+    }
+
+    /// Whether no group of a launch writes what another one of it reads or writes.
+    pub(super) fn is_free_of_races(&self, groups: Range<usize>) -> bool {
+        let meet = |a: &[(Option<usize>, Range<usize>)], b: &[(Option<usize>, Range<usize>)]| {
+            a.iter().any(|(s, p)| b.iter().any(|(t, q)| s == t && p.start < q.end && q.start < p.end))
+        };
+        let all: Vec<_> = groups.map(|g| self.touches(g)).collect();
+        all.iter().enumerate().all(|(i, [_, writes])| {
+            all.iter().enumerate().all(|(j, [read, written])| i == j || !(meet(writes, read) || meet(writes, written)))
+        })
+    }
+
     /// One kernel for these groups.
     pub(super) fn shared(&self, groups: Range<usize>) -> Result<Option<Dispatch>> {
+        debug_assert!(self.is_free_of_races(groups.clone()), "kernels of one launch wait for each other");
         let mut frame = Frame::new(Form::plain(self.caps).wide_multiply);
         let (mut members, mut bytes, mut what) = (vec![], 0, vec![]);
         for g in groups {
