@@ -230,6 +230,33 @@ fn systems_of_fields_step_together() {
 }
 
 #[test]
+fn axes_that_end_in_different_ways_share_a_pass() {
+    let rows = [Tap::new([-1, 0], 0.2), Tap::new([1, 0], 0.1)];
+    let columns = [Tap::new([0, -1], 0.15), Tap::new([0, 1], 0.05), Tap::new([0, 0], 0.3)];
+    let [ring, wall] = BOUNDARIES;
+    for shape in [&[41, 97][..], &[3, 24, 64], &[5, 7]] {
+        for (along, across) in [(ring, wall), (wall, ring)] {
+            check(&format!("{shape:?}, {along:?} and {across:?}"), 4, |g| {
+                let u = (0..4).fold(g.input("u", shape), |u, _| {
+                    u.stencil(&rows, along) + u.stencil(&columns, across) + reacts(u)
+                });
+                vec![("v", u)]
+            });
+        }
+    }
+    for (tier, gpu) in common::gpus() {
+        let g = Graph::new();
+        let u = g.input("u", [64, 96]);
+        let next = u.stencil(&rows, ring) + u.stencil(&columns, wall);
+        for &cut in cuts(&gpu) {
+            let plan = compile(&gpu, &[("u", next)], cut);
+            let possible = has_passes(&gpu, cut, &[("u", next)]);
+            assert_eq!(possible, plan.report().steps_together() >= 4, "{tier} {cut:?}: {}", plan.report());
+        }
+    }
+}
+
+#[test]
 fn what_is_read_on_the_way_is_stored() {
     check("means between steps", 6, |g| {
         let u = g.input("u", [23, 90]);

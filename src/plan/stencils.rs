@@ -69,7 +69,8 @@ pub(super) struct Pass {
     pub shape: Shape,
     /// Whether cells have neighbours along two axes.
     pub plane: bool,
-    pub boundary: Boundary,
+    /// How the field continues along and across.
+    pub ends: [Boundary; 2],
     /// From what is read to what is stored.
     pub levels: Vec<Level>,
     /// What is stored.

@@ -226,7 +226,8 @@ impl Stream<'_> {
 
     /// Outside of a field that ends, a stencil finds 0.
     fn inside(&mut self, k: usize, j: usize, c: usize, val: Val, dtype: DType) -> Val {
-        if self.pass.boundary == Boundary::Periodic {
+        let [along, across] = self.pass.ends.map(|end| end == Boundary::Zero);
+        if !along && !across {
             return val;
         }
         let zero = match dtype {
@@ -234,12 +235,14 @@ impl Stream<'_> {
             DType::Bool => "false",
             DType::U32 | DType::Key => "0u",
         };
-        let across = if self.pass.plane { format!(" && inside{}", c / self.places.lanes()) } else { String::new() };
-        self.out.define_at(&format!("select({zero}, {val}, along{k}_{j}{across})"), &[1])
+        let along = along.then(|| format!("along{k}_{j}"));
+        let across = (across && self.pass.plane).then(|| format!("inside{}", c / self.places.lanes()));
+        let inside = along.into_iter().chain(across).collect::<Vec<_>>().join(" && ");
+        self.out.define_at(&format!("select({zero}, {val}, {inside})"), &[1])
     }
 
     fn name_inside_along(&mut self, k: usize, lag: usize) {
-        if self.pass.boundary == Boundary::Periodic {
+        if self.pass.ends[0] == Boundary::Periodic {
             return;
         }
         let (tile, wrap) = (self.pass.tile, self.places.wrap[0]);
@@ -252,7 +255,7 @@ impl Stream<'_> {
     }
 
     fn name_inside_across(&mut self) {
-        if self.pass.boundary == Boundary::Periodic || !self.pass.plane {
+        if self.pass.ends[1] == Boundary::Periodic || !self.pass.plane {
             return;
         }
         let (lanes, m) = (self.places.lanes(), self.pass.tile.field.across);

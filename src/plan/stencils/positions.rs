@@ -12,7 +12,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 pub struct Positions<'a> {
     families: &'a Families,
     pub at: HashMap<NodeId, (usize, usize)>,
-    boundaries: HashMap<(Shape, usize), Boundary>,
+    /// How a pass continues its field along either axis, as far as its stencils reach there.
+    boundaries: HashMap<(Shape, usize), [Option<Boundary>; 2]>,
     /// Nodes that passes compute.
     pub members: BTreeSet<NodeId>,
 }
@@ -25,8 +26,9 @@ impl<'a> Positions<'a> {
             let at = match &node.op {
                 Op::Stencil { boundary, .. } if families.contains_key(&node.shape) => {
                     let (pass, level) = all.seen_from(search, id, node.args[0]);
-                    let enters = level < deepest(&node.shape) && all.may_enter(&node.shape, pass, *boundary);
-                    all.enter(&node.shape, if enters { (pass, level + 1) } else { (pass + 1, 1) }, *boundary)
+                    let ends = reach_of(node).map(|reach| (reach > 0).then_some(*boundary));
+                    let enters = level < deepest(&node.shape) && all.may_enter(&node.shape, pass, ends);
+                    all.enter(&node.shape, if enters { (pass, level + 1) } else { (pass + 1, 1) }, ends)
                 }
                 _ => node.args.iter().map(|&arg| all.seen_from(search, id, arg)).max().unwrap_or((0, 0)),
             };
@@ -50,15 +52,24 @@ impl<'a> Positions<'a> {
         if level == 0 || together { (pass, level) } else { (pass + 1, 0) }
     }
 
-    fn may_enter(&self, shape: &Shape, pass: usize, boundary: Boundary) -> bool {
-        self.boundaries.get(&(shape.clone(), pass)).is_none_or(|other| *other == boundary)
+    /// Whether the field may end so along either axis, beside the other stencils of the pass.
+    fn may_enter(&self, shape: &Shape, pass: usize, ends: [Option<Boundary>; 2]) -> bool {
+        let found = self.boundaries.get(&(shape.clone(), pass));
+        let agree = |(a, b): (&Option<Boundary>, Option<Boundary>)| a.is_none() || b.is_none() || *a == b;
+        found.is_none_or(|found| found.iter().zip(ends).all(agree))
     }
 
-    fn enter(&mut self, shape: &Shape, (mut pass, mut level): (usize, usize), boundary: Boundary) -> (usize, usize) {
-        while !self.may_enter(shape, pass, boundary) {
+    fn enter(
+        &mut self,
+        shape: &Shape,
+        (mut pass, mut level): (usize, usize),
+        ends: [Option<Boundary>; 2],
+    ) -> (usize, usize) {
+        while !self.may_enter(shape, pass, ends) {
             (pass, level) = (pass + 1, 1);
         }
-        self.boundaries.insert((shape.clone(), pass), boundary);
+        let found = self.boundaries.entry((shape.clone(), pass)).or_default();
+        found.iter_mut().zip(ends).for_each(|(found, end)| *found = found.or(end));
         (pass, level)
     }
 
@@ -111,8 +122,10 @@ impl<'a> Positions<'a> {
         }
         let mut all = Passes::default();
         for ((shape, pass), members) in by_key {
-            let boundary = self.boundaries.get(&(shape.clone(), pass)).copied().unwrap_or(Boundary::Periodic);
-            let made = self.pass(search, &shape, boundary, &members, target).ok_or(shape)?;
+            let [y, x] = self.boundaries.get(&(shape.clone(), pass)).copied().unwrap_or_default();
+            let ends = if self.families[&shape] { [y, x] } else { [x, None] };
+            let ends = ends.map(|end| end.unwrap_or(Boundary::Periodic));
+            let made = self.pass(search, &shape, ends, &members, target).ok_or(shape)?;
             all.of.extend(members.iter().map(|&id| (id, all.list.len())));
             all.list.push(made);
         }
@@ -123,7 +136,7 @@ impl<'a> Positions<'a> {
         &self,
         search: &Search<'_>,
         shape: &Shape,
-        boundary: Boundary,
+        ends: [Boundary; 2],
         members: &[NodeId],
         target: Target,
     ) -> Option<Pass> {
@@ -142,7 +155,7 @@ impl<'a> Positions<'a> {
         let work: f64 = members.iter().map(|&id| flops(search.nodes, id)).sum::<f64>() + handed as f64;
         let work = Work { levels: levels.len() - 1, flops: work, reach };
         let (tile, _) = Tile::choose(field(shape, plane), work, target)?;
-        Some(Pass { shape: shape.clone(), plane, boundary, levels, roots, tile })
+        Some(Pass { shape: shape.clone(), plane, ends, levels, roots, tile })
     }
 
     fn is_read_outside(&self, search: &Search<'_>, id: NodeId, members: &[NodeId]) -> bool {
