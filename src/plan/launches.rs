@@ -62,18 +62,16 @@ impl Partition {
         // Stable: kernels are in an order in which each comes after those that it waits for.
         let mut order: Vec<_> = (0..self.groups.len()).collect();
         order.sort_by_key(|&g| (depth[g], !small[g]));
-        let mut launches: Vec<usize> = vec![];
-        let mut open: Option<(usize, Vec<usize>)> = None;
+        let mut shared: Vec<Vec<usize>> = vec![];
         for &g in &order {
-            let joins = |(d, members): &(usize, Vec<usize>)| small[g] && *d == depth[g] && all.fit(members, g);
-            match &mut open {
-                Some(shared) if joins(shared) => shared.1.push(g),
-                _ => open = Some((if small[g] { depth[g] } else { usize::MAX }, vec![g])),
+            let takes =
+                |last: &Vec<usize>| small[g] && small[last[0]] && depth[last[0]] == depth[g] && all.fit(last, g);
+            match shared.last_mut() {
+                Some(last) if takes(last) => last.push(g),
+                _ => shared.push(vec![g]),
             }
-            let last = launches.last().copied();
-            let joined = open.as_ref().is_some_and(|(_, members)| members.len() > 1);
-            launches.push(last.map_or(0, |last| last + usize::from(!joined)));
         }
+        let launches = shared.iter().enumerate().flat_map(|(launch, of)| vec![launch; of.len()]).collect();
         let groups = order.iter().map(|&g| self.groups[g].clone()).collect();
         Partition { groups, launches, cut: self.cut }
     }

@@ -6,6 +6,7 @@ mod kernel;
 mod layout;
 mod map;
 mod parts;
+mod places;
 mod row_sums;
 mod rows;
 mod shared;
