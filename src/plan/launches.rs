@@ -9,8 +9,8 @@
 //! d(small kernel) = 1 + max d(what it waits for)        d(any other) = max d(what it waits for)
 //! ```
 //!
-//! No order of launches has fewer of them, and none delays a kernel. Software adapters start kernels quickly and compile long ones
-//! slowly, so there each has its own launch.
+//! But for what one launch can bind, no order has fewer of them. Software adapters start kernels quickly and compile long ones slowly,
+//! so there each has its own launch.
 
 use super::classify::Domain;
 use super::lower::lanes;
