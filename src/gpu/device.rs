@@ -282,8 +282,7 @@ impl Gpu {
                 _ => break, // what is wrong, waiting tells
             }
         }
-        let polled = poll(wgpu::PollType::Wait { submission_index: submission, timeout: None });
-        match polled {
+        match poll(wgpu::PollType::Wait { submission_index: submission, timeout: None }) {
             Ok(Ok(_)) => self.0.health.check_lost(),
             // A destroyed device says so at the next poll with an empty queue, and before that knows no submissions.
             Ok(Err(error)) => {

@@ -12,12 +12,11 @@
 //! But for what one launch can bind, no order has fewer of them. Software adapters start kernels quickly and compile long ones slowly,
 //! so there each has its own launch.
 
-use super::classify::Domain;
-use super::lower::lanes;
+use super::lower::{Needs, needs, places};
 use super::partition::{Body, Group, Partition, Partitioner};
 use crate::gpu::Caps;
 use crate::graph::NodeId;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 /// Which kernels share a launch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,7 +51,7 @@ impl Partition {
         if self.groups.len() < 2 || !option.are_shared(caps) {
             return self;
         }
-        let all = Waits::new(part, &self.groups);
+        let all = Waits { part, groups: &self.groups, needs: needs(part, &self.groups) };
         let small: Vec<_> = self.groups.iter().enumerate().map(|(g, group)| all.is_small(g, group)).collect();
         let mut depth: Vec<usize> = vec![];
         for (g, own) in small.iter().enumerate() {
@@ -81,26 +80,10 @@ impl Partition {
 struct Waits<'a> {
     part: &'a Partitioner<'a>,
     groups: &'a [Group],
-    /// What each kernel reads from memory.
-    reads: Vec<BTreeSet<NodeId>>,
-    /// What each computes on the way.
-    inlined: Vec<BTreeSet<NodeId>>,
+    needs: Vec<Needs>,
 }
 
-impl<'a> Waits<'a> {
-    fn new(part: &'a Partitioner<'a>, groups: &'a [Group]) -> Self {
-        let stored = |(g, group): (usize, &'a Group)| group.roots.iter().map(move |&root| (root, g));
-        let home: HashMap<NodeId, usize> = groups.iter().enumerate().flat_map(stored).collect();
-        let (mut reads, mut inlined) = (vec![], vec![]);
-        for (g, group) in groups.iter().enumerate() {
-            let elsewhere = |id: NodeId| home.get(&id).is_some_and(|&h| h != g);
-            let (read, within) = part.group_reads(group, &elsewhere);
-            reads.push(read.into_keys().collect());
-            inlined.push(within.into_iter().collect());
-        }
-        Waits { part, groups, reads, inlined }
-    }
-
+impl Waits<'_> {
     /// The kernels that this one waits for, all of them before it: those that make what it reads, and those that read the old value
     /// of a state before it writes the new one.
     fn of(&self, g: usize) -> Vec<usize> {
@@ -108,27 +91,23 @@ impl<'a> Waits<'a> {
         let makes = |h: usize| {
             let Group { body, roots, .. } = &self.groups[h];
             let parts = |id: &NodeId| matches!(body, Body::Parts(made, _) if made == id);
-            self.reads[g].iter().any(|id| roots.contains(id) || parts(id))
+            self.needs[g].reads.keys().any(|id| roots.contains(id) || parts(id))
         };
-        let reads_old = |h: usize| own.iter().any(|state| self.reads[h].contains(state));
+        let reads_old = |h: usize| own.iter().any(|state| self.needs[h].reads.contains_key(state));
         (0..g).filter(|&h| makes(h) || reads_old(h)).collect()
     }
 
     /// Whether a kernel is straight-line code for few places, without networks held in its rows.
     fn is_small(&self, g: usize, group: &Group) -> bool {
-        let places = match &group.domain {
-            Domain::Rows(n) => *n,
-            Domain::Elements(shape) => shape.numel() / lanes(shape),
-        };
-        let holds = self.inlined[g].iter().any(|id| self.part.products.contains(*id));
-        group.body == Body::Map && (1..=SMALL).contains(&places) && !group.roots.is_empty() && !holds
+        let holds = self.needs[g].inlined.iter().any(|id| self.part.products.contains(*id));
+        group.body == Body::Map && (1..=SMALL).contains(&places(&group.domain)) && !group.roots.is_empty() && !holds
     }
 
     /// Whether a kernel may join these: together they bind few enough tensors, the next values of states among them.
     fn fit(&self, members: &[usize], g: usize) -> bool {
         let part = self.part;
         let bound = |id: &NodeId| part.is_input(*id) || part.outputs.contains(id) || part.windowed.contains(id);
-        let all = members.iter().chain([&g]).flat_map(|&h| self.reads[h].iter().chain(&self.groups[h].roots));
+        let all = members.iter().chain([&g]).flat_map(|&h| self.needs[h].reads.keys().chain(&self.groups[h].roots));
         let tensors: BTreeSet<_> = all.copied().filter(bound).collect();
         let old = tensors.iter().filter_map(|id| part.states.get(id)).filter(|id| !tensors.contains(id)).count();
         members.len() < KERNELS && tensors.len() + old <= part.max_tensors

@@ -15,37 +15,26 @@ const FLAT: usize = 1 << 14;
 
 impl Lowering<'_> {
     pub(super) fn map(&self, g: usize, group: &Group, form: Form) -> Result<Option<Dispatch>> {
-        let count = match &group.domain {
-            Domain::Rows(n) => *n,
-            Domain::Elements(shape) => shape.numel() / lanes(shape),
-        };
-        if count == 0 || group.roots.is_empty() {
+        if places(&group.domain) == 0 || group.roots.is_empty() {
             return Ok(None);
         }
-        let flat = self.flat(g, group);
-        let Some(shape) = (match &group.domain {
-            Domain::Elements(shape) => Some(shape),
-            Domain::Rows(_) => flat.as_ref(),
-        }) else {
-            return self.rows(g, group, count, form).map(Some);
+        let shape = match self.domain(g, group) {
+            Domain::Elements(shape) => shape,
+            Domain::Rows(n) => return self.rows(g, group, n, form).map(Some),
         };
         let (mut frame, sources) = self.sources(g, group);
         frame.wide_multiply = form.wide_multiply;
-        let Member { text, count, flops, .. } = self.places(&mut frame, &sources, group, shape)?;
+        let Member { text, count, flops, .. } = self.places(&mut frame, &sources, group, &shape)?;
         let about = About { looped: None, flops, bytes: self.bytes(g, group), what: self.what(group) };
         self.finish_in(&frame, "map", &entry(count, form.group, &text), count, form.group, about).map(Some)
     }
 
     /// One of several kernels of a launch.
-    pub(super) fn member(&self, frame: &mut Frame, g: usize, group: &Group) -> Result<Option<Member>> {
+    pub(super) fn member(&self, frame: &mut Frame, g: usize, group: &Group) -> Result<Member> {
         let sources = self.sources_in(frame, g);
-        let flat = self.flat(g, group);
-        match &group.domain {
-            Domain::Rows(0) => Ok(None),
-            Domain::Rows(n) if flat.is_none() => self.plain_rows(frame, &sources, group, *n).map(Some),
-            Domain::Rows(n) => self.places(frame, &sources, group, &[*n].into()).map(Some),
-            Domain::Elements(shape) if shape.numel() == 0 => Ok(None),
-            Domain::Elements(shape) => self.places(frame, &sources, group, shape).map(Some),
+        match self.domain(g, group) {
+            Domain::Elements(shape) => self.places(frame, &sources, group, &shape),
+            Domain::Rows(n) => self.plain_rows(frame, &sources, group, n),
         }
     }
 
@@ -60,14 +49,14 @@ impl Lowering<'_> {
         Ok(Member { number: "place", text: format!("{STEP}{}", out.finish()), count, flops })
     }
 
-    /// The shape of a group of rows in which each row is one number, however it is computed: four of them are neighbours in
-    /// memory, and one vector load.
-    fn flat(&self, g: usize, group: &Group) -> Option<Shape> {
-        let Domain::Rows(n) = group.domain else { return None };
+    /// Where invocations of a group stand. Rows that are one number each, however it is computed, are elements: four of them are
+    /// neighbours in memory, and one vector load.
+    fn domain(&self, g: usize, group: &Group) -> Domain {
+        let Domain::Rows(n) = group.domain else { return group.domain.clone() };
         let shape: Shape = [n].into();
-        let fits =
+        let flat =
             !self.loops() && group.roots.iter().all(|id| self.node(*id).shape == shape) && self.is_flat(g, &shape);
-        fits.then_some(shape)
+        if flat { Domain::Elements(shape) } else { Domain::Rows(n) }
     }
 
     /// Whether all that a group computes is numbers and vectors of this shape, long enough and a multiple of four. Long sums
@@ -108,6 +97,14 @@ impl Lowering<'_> {
             let word = flatten(first, &node.shape).plus(&out.base(base));
             out.store(binding, &word, vals, node.dtype);
         }
+    }
+}
+
+/// Invocations with one for each row, or for each element or four neighbours.
+pub(in crate::plan) fn places(domain: &Domain) -> usize {
+    match domain {
+        Domain::Rows(n) => *n,
+        Domain::Elements(shape) => shape.numel() / lanes(shape),
     }
 }
 

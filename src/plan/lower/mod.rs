@@ -17,7 +17,7 @@ mod tiled;
 mod tridiagonal;
 
 pub use kernel::{Slot, offset_bytes, session_bytes};
-pub(super) use map::lanes;
+pub(super) use map::{lanes, places};
 pub(super) use tiled::{Tiles, window, windowed};
 
 use super::choices::{Choices, Form, Knob, kernel_name};
@@ -152,13 +152,14 @@ struct Lowering<'a> {
     arena_words: usize,
 }
 
-/// What a group reads and computes.
-struct Needs {
-    reads: BTreeMap<NodeId, Access>,
-    inlined: BTreeSet<NodeId>,
+/// What a group reads from memory, and what it computes on the way.
+pub(super) struct Needs {
+    pub reads: BTreeMap<NodeId, Access>,
+    pub inlined: BTreeSet<NodeId>,
 }
 
-fn needs(part: &Partitioner<'_>, groups: &[Group]) -> Vec<Needs> {
+/// Of each group.
+pub(super) fn needs(part: &Partitioner<'_>, groups: &[Group]) -> Vec<Needs> {
     let stored = |(g, group): (usize, &Group)| group.roots.iter().map(move |&root| (root, g)).collect::<Vec<_>>();
     let home: HashMap<NodeId, usize> = groups.iter().enumerate().flat_map(stored).collect();
     let of = |(g, group): (usize, &Group)| {
@@ -213,8 +214,7 @@ impl<'a> Lowering<'a> {
     /// Whether group `g` finds this node in parts that it has to add.
     fn reads_parts(&self, id: NodeId, g: usize) -> bool {
         let made = |body: &Body| matches!(body, Body::Parts(node, _) if *node == id);
-        let before = self.groups[..g].iter().zip(self.launches).filter(|(_, launch)| **launch < self.launches[g]);
-        let stored_before = before.into_iter().any(|(group, _)| group.roots.contains(&id));
+        let stored_before = self.groups[..self.together(g).start].iter().any(|group| group.roots.contains(&id));
         self.groups.iter().any(|group| made(&group.body)) && !stored_before
     }
 
@@ -223,7 +223,9 @@ impl<'a> Lowering<'a> {
         for (g, group) in self.groups.iter().enumerate() {
             let together = self.together(g);
             if together.len() > 1 {
-                all.extend(if together.start == g { self.shared(together)? } else { None });
+                if together.start == g {
+                    all.push(self.shared(together)?);
+                }
                 continue;
             }
             match group.body {

@@ -54,25 +54,22 @@ impl Lowering<'_> {
     }
 
     /// One kernel for these groups.
-    pub(super) fn shared(&self, groups: Range<usize>) -> Result<Option<Dispatch>> {
+    pub(super) fn shared(&self, groups: Range<usize>) -> Result<Dispatch> {
         debug_assert!(self.is_free_of_races(groups.clone()), "kernels of one launch wait for each other");
         let mut frame = Frame::new(Form::plain(self.caps).wide_multiply);
         let (mut members, mut bytes, mut what) = (vec![], 0, vec![]);
         for g in groups {
             let group = &self.groups[g];
-            members.extend(self.member(&mut frame, g, group)?);
+            members.push(self.member(&mut frame, g, group)?);
             bytes += self.bytes(g, group);
             what.push(self.what(group));
         }
         let flops = members.iter().map(|member| member.flops).sum();
         let about = About { looped: None, flops, bytes, what: what.join(" | ") };
         let (text, groups) = text(&members);
-        if groups == 0 {
-            return Ok(None);
-        }
         let source = frame.source("shared", &text, self.key_paths.len(), GROUP)?;
         let grid = grid(groups as u64 * u64::from(GROUP), GROUP, &self.caps.limits)?;
-        self.dispatch(&frame, source, grid, about).map(Some)
+        self.dispatch(&frame, source, grid, about)
     }
 }
 

@@ -123,8 +123,8 @@ impl Stream<'_> {
             coming.push(self.out.value(id, &self.places.index(&next, c)));
         }
         let dtype = self.lowering.node(id).dtype;
-        let vals = names.iter().map(|name| Val::new(name.as_str(), 1)).collect::<Vec<_>>();
-        let here = vals.into_iter().enumerate().map(|(c, val)| self.inside(0, 0, c, val, dtype)).collect();
+        let named = |(c, name): (usize, &String)| self.inside(0, 0, c, Val::new(name.as_str(), 1), dtype);
+        let here = names.iter().enumerate().map(named).collect();
         self.kept.push(Kept { cells: vec![names], next: vec![coming] });
         vec![here]
     }
