@@ -175,8 +175,8 @@ fn spliced(stage: Stage, cuts: &Cuts, io: &Io) -> String {
     let Io { table, table_base: base, into, into_base, .. } = io;
     let step = "    let step = session.base_step + ring.offset;\n";
     let mut text = format!(
-        "fn table_load(i: u32) -> vec4<u32> {{ return buf{table}[{base} + i]; }}\n\
-         fn table_store(i: u32, x: vec4<u32>) {{ buf{table}[{base} + i] = x; }}\n"
+        "fn table_load(i: u32) -> vec4<u32> {{ return load_buf{table}({base} + i); }}\n\
+         fn table_store(i: u32, x: vec4<u32>) {{ store_buf{table}({base} + i, x); }}\n"
     );
     if matches!(stage, Stage::Sums | Stage::Quotas | Stage::Ends) {
         let (load, names) = &io.weights;
@@ -198,7 +198,7 @@ fn spliced(stage: Stage, cuts: &Cuts, io: &Io) -> String {
     }
     if stage == Stage::Owners {
         // Tensors are padded to whole vectors.
-        text.push_str(&format!("fn owners_store(j: u32, x: vec4<u32>) {{ buf{into}[{into_base} + j / 4u] = x; }}\n"));
+        text.push_str(&format!("fn owners_store(j: u32, x: vec4<u32>) {{ store_buf{into}({into_base} + j / 4u, x); }}\n"));
     }
     text
 }

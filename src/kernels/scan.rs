@@ -58,11 +58,11 @@ pub fn text(stage: Stage, dtype: DType, lines: usize, length: usize, chunks: usi
         "const ZERO: vec2<{ty}> = vec2<{ty}>();\n\
          fn scan_load(line: u32, k: u32) -> {ty} {{\n{step}{load}    return {value};\n}}\n\
          fn scan_store(line: u32, k: u32, x: {ty}) {{\n{step}{load}    let word = {word};\n    \
-         buf{into}[word / 4u][word % 4u] = {cast}(x);\n}}\n\
+         put_buf{into}(word / 4u, word % 4u, {cast}(x));\n}}\n\
          fn total_load(i: u32) -> vec2<{ty}> {{\n    let word = 4u * {base} + 2u * i;\n    \
-         return {back}(vec2<u32>(buf{totals}[word / 4u][word % 4u], buf{totals}[word / 4u][word % 4u + 1u]));\n}}\n\
+         return {back}(vec2<u32>(pick_buf{totals}(word / 4u, word % 4u), pick_buf{totals}(word / 4u, word % 4u + 1u)));\n}}\n\
          fn total_store(i: u32, x: vec2<{ty}>) {{\n    let word = 4u * {base} + 2u * i;\n    \
-         buf{totals}[word / 4u][word % 4u] = {cast}(x.x);\n    buf{totals}[word / 4u][word % 4u + 1u] = {cast}(x.y);\n}}\n"
+         put_buf{totals}(word / 4u, word % 4u, {cast}(x.x));\n    put_buf{totals}(word / 4u, word % 4u + 1u, {cast}(x.y));\n}}\n"
     );
     let shader = include_str!("../../shaders/scan.wgsl")
         .replace("#LINES#", &lines.to_string())

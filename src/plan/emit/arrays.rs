@@ -289,7 +289,7 @@ impl Emitter<'_> {
         let (binding, word) = self.word_of(view, flatten(&at, &self.node(view).shape))?;
         let (vector, rest) = word.div_rem(4, &self.syms)?;
         let levels = word.levels(&self.syms);
-        let text = format!("bitcast<vec4<f32>>({}[{}])", super::buffer_name(binding), self.wgsl(&vector));
+        let text = format!("bitcast<vec4<f32>>({})", self.load_of(binding, &vector));
         (rest.as_constant() == Some(0)).then(|| self.define_at(&text, &levels))
     }
 

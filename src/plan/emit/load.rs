@@ -1,5 +1,6 @@
-//! Reading and writing elements of buffers. Every buffer is an `array<vec4<u32>>`: bit patterns survive, and four
-//! neighbours are one load wherever the index shows that they lie in one vector.
+//! Reading and writing elements of buffers. Every buffer is an array of vectors of four words: bit patterns survive, and four
+//! neighbours are one load wherever the index shows that they lie in one vector. The functions that move vectors and words are
+//! the frame's, which knows what the buffer is to the device; see [`Reach`].
 
 use super::ops::neutral;
 use super::{Affine, Emitter, Val, XYZW, flatten};
@@ -41,6 +42,32 @@ pub enum Source {
 /// Name of a binding in generated code.
 pub fn buffer_name(binding: usize) -> String {
     format!("buf{binding}")
+}
+
+/// The functions of a binding in generated code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// `(vector) -> vec4<u32>`.
+    Load,
+    /// `(vector, lane) -> u32`.
+    Pick,
+    /// `(vector, vec4<u32>)`.
+    Store,
+    /// `(vector, lane, u32)`.
+    Put,
+}
+
+impl Reach {
+    /// Its name for this binding.
+    pub fn of(self, binding: usize) -> String {
+        let what = match self {
+            Reach::Load => "load",
+            Reach::Pick => "pick",
+            Reach::Store => "store",
+            Reach::Put => "put",
+        };
+        format!("{what}_{}", buffer_name(binding))
+    }
 }
 
 /// An entry of the table of offsets in generated code.
@@ -87,7 +114,6 @@ impl Emitter<'_> {
 
     /// One word of a binding, converted to its element type.
     fn load(&mut self, binding: usize, word: &Affine, dtype: DType) -> Val {
-        let buffer = buffer_name(binding);
         let levels = word.levels(&self.syms);
         let raw = match word.div_rem(4, &self.syms) {
             Some((vector, lane)) if lane.as_constant().is_some() => {
@@ -95,7 +121,7 @@ impl Emitter<'_> {
                 let whole = match self.loads.get(&key) {
                     Some(val) => val.clone(),
                     None => {
-                        let val = self.define_at(&format!("{buffer}[{}]", self.wgsl(&vector)), &levels);
+                        let val = self.define_at(&self.load_of(binding, &vector), &levels);
                         self.loads.insert(key, val.clone());
                         val
                     }
@@ -104,7 +130,7 @@ impl Emitter<'_> {
             }
             _ => {
                 let (vector, lane) = self.div_rem(word, 4);
-                format!("{buffer}[{}][{}]", self.wgsl(&vector), self.wgsl(&lane))
+                format!("{}({}, {})", Reach::Pick.of(binding), self.wgsl(&vector), self.wgsl(&lane))
             }
         };
         let expr = match dtype {
@@ -113,6 +139,11 @@ impl Emitter<'_> {
             DType::U32 | DType::Key => raw,
         };
         self.define_at(&expr, &levels)
+    }
+
+    /// A vector of a binding.
+    pub(super) fn load_of(&self, binding: usize, vector: &Affine) -> String {
+        format!("{}({})", Reach::Load.of(binding), self.wgsl(vector))
     }
 
     /// The bits of a value, as they are stored.
@@ -126,7 +157,7 @@ impl Emitter<'_> {
 
     /// Store values at consecutive words from `word` on. Statements go to the innermost open scope.
     pub fn store(&mut self, binding: usize, word: &Affine, vals: &[Val], dtype: DType) {
-        let buffer = buffer_name(binding);
+        let (store, put) = (Reach::Store.of(binding), Reach::Put.of(binding));
         let level = self.level();
         let levels: Vec<_> = vals.iter().map(|v| v.level).chain(word.levels(&self.syms)).collect();
         let mut done = 0;
@@ -137,13 +168,13 @@ impl Emitter<'_> {
                 Some((vector, _)) => {
                     let bits: Vec<_> = vals[done..done + 4].iter().map(|v| Self::bits(v, dtype)).collect();
                     done += 4;
-                    format!("{buffer}[{}] = vec4<u32>({});", self.wgsl(&vector), bits.join(", "))
+                    format!("{store}({}, vec4<u32>({}));", self.wgsl(&vector), bits.join(", "))
                 }
                 None => {
                     let bits = Self::bits(&vals[done], dtype);
                     done += 1;
                     let (vector, lane) = self.div_rem(&at, 4);
-                    format!("{buffer}[{}][{}] = {bits};", self.wgsl(&vector), self.wgsl(&lane))
+                    format!("{put}({}, {}, {bits});", self.wgsl(&vector), self.wgsl(&lane))
                 }
             };
             self.statement(level, &text, &levels);

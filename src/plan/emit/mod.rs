@@ -17,7 +17,7 @@ mod spread;
 mod value;
 
 pub use index::{Affine, Sym, SymInfo, flatten};
-pub use load::{Base, Source, buffer_name, offset_name};
+pub use load::{Base, Reach, Source, buffer_name, offset_name};
 pub(super) use ops::{binary_flops, unary_flops};
 pub(super) use parts::PartCut;
 

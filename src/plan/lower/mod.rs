@@ -339,7 +339,7 @@ impl<'a> Lowering<'a> {
     }
 
     fn copy(&self, id: NodeId, to: usize) -> Result<Option<Dispatch>> {
-        let mut frame = Frame::default();
+        let mut frame = Frame::new(self.caps);
         let Some((from, base)) = self.place_of(&mut frame, id, false) else { return Ok(None) };
         let into = frame.tensor(to, true);
         let words = self.node(id).shape.numel();
@@ -348,7 +348,7 @@ impl<'a> Lowering<'a> {
             return Ok(None);
         }
         let first = base.map_or("0u".into(), offset_name);
-        let body = format!("    buf{into}[place] = buf{from}[place + {first}];\n");
+        let body = format!("    store_buf{into}(place, load_buf{from}(place + {first}));\n");
         let what = format!("copy node {} into `{}`", id.0, self.tensors[to].name);
         let about = About { looped: None, flops: 0.0, bytes: 8 * words as u64, what };
         self.finish(&frame, COPY, &entry(count, GROUP, &body), count, about).map(Some)

@@ -5,7 +5,6 @@ use super::{About, Dispatch, Location, Lowering};
 use crate::error::Result;
 use crate::gpu::grid;
 use crate::graph::NodeId;
-use crate::plan::choices::Form;
 use std::fmt::Write;
 use std::ops::Range;
 
@@ -56,7 +55,7 @@ impl Lowering<'_> {
     /// One kernel for these groups.
     pub(super) fn shared(&self, groups: Range<usize>) -> Result<Dispatch> {
         debug_assert!(self.is_free_of_races(groups.clone()), "kernels of one launch wait for each other");
-        let mut frame = Frame::new(Form::plain(self.caps).wide_multiply);
+        let mut frame = Frame::new(self.caps);
         let (mut members, mut bytes, mut what) = (vec![], 0, vec![]);
         for g in groups {
             let group = &self.groups[g];

@@ -3,7 +3,6 @@
 use super::kernel::Frame;
 use super::{Location, Lowering, MAX_WINDOWS, Needs, Sources, tiled};
 use crate::graph::{NodeId, Op};
-use crate::plan::choices::Form;
 use crate::plan::emit::{Base, Source};
 use crate::plan::partition::{Body, Group};
 use std::collections::{BTreeSet, HashMap};
@@ -26,7 +25,7 @@ impl Lowering<'_> {
 
     /// Where a kernel finds everything that it reads, bound in its frame.
     pub(super) fn sources(&self, g: usize, group: &Group) -> (Frame, Sources) {
-        let mut frame = Frame::new(Form::plain(self.caps).wide_multiply);
+        let mut frame = Frame::new(self.caps);
         let mut sources = self.sources_in(&mut frame, g);
         if self.caps.is_software() {
             self.add_windows(&mut frame, &mut sources.nodes, g, group);

@@ -90,7 +90,7 @@ impl Lowering<'_> {
                 let word = out.wgsl(&word);
                 io.push_str(&format!(
                     "fn tri_load(line: u32, k: u32) -> f32 {{\n{}    let word = {word};\n    \
-                     return bitcast<f32>(buf{binding}[word / 4u][word % 4u]);\n}}\n",
+                     return bitcast<f32>(pick_buf{binding}(word / 4u, word % 4u));\n}}\n",
                     out.finish()
                 ));
                 continue;
@@ -111,9 +111,9 @@ impl Lowering<'_> {
         let (arena, base) = (frame.arena(), base.map_or("0u".into(), offset_name));
         format!(
             "fn share_load(place: u32) -> f32 {{\n    let word = 4u * {base} + place;\n    \
-             return bitcast<f32>(buf{arena}[word / 4u][word % 4u]);\n}}\n\
+             return bitcast<f32>(pick_buf{arena}(word / 4u, word % 4u));\n}}\n\
              fn share_keep(place: u32, c: f32) {{\n    let word = 4u * {base} + place;\n    \
-             buf{arena}[word / 4u][word % 4u] = bitcast<u32>(c);\n}}\n"
+             put_buf{arena}(word / 4u, word % 4u, bitcast<u32>(c));\n}}\n"
         )
     }
 }
