@@ -259,8 +259,7 @@ impl MatmulSpec {
             (false, true, ..) => tile(2, 64),
             (true, false, ..) => tile(8, 16),
             (false, false, Layout::Cols, Layout::Rows) if self.n <= 4 * lanes as usize => tile(4, 128),
-            (false, false, Layout::Cols, Layout::Rows) => tile(8, 32),
-            (false, false, ..) => tile(4, 32),
+            (false, false, ..) => tile(8, 32),
         }
     }
 

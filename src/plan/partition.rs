@@ -373,16 +373,27 @@ impl Partitioner<'_> {
     fn repeated(&self, id: NodeId, group: &Group, cut: &Cuts) -> Option<&'static str> {
         let own = self.nodes[id.index()].shape.numel();
         let (places, bound) = match (&group.body, &group.domain) {
-            (Body::Parts(node, _), _) => {
-                let source = self.nodes[node.index()].args.iter().map(|a| self.nodes[a.index()].shape.numel()).max();
-                (source.unwrap_or(1), SHARED)
-            }
+            (Body::Parts(node, _), _) => (self.terms(*node), SHARED),
             (_, Domain::Elements(shape)) => (shape.numel(), SHARED),
             // Per row it costs its size; what belongs to the row is computed once anyway.
             (_, Domain::Rows(n)) if self.nodes[id.index()].shape.first() == Some(n) => return None,
             (_, Domain::Rows(n)) => (*n, 64.0 / own.max(1) as f64),
         };
-        (own.saturating_mul(4) <= places && self.cost(id, cut) >= bound).then_some("the same for many elements")
+        let (cost, times) = (self.cost(id, cut), places / own.max(1));
+        let often = times >= 4 && cost >= bound;
+        // A narrow product goes through all of its other operand for each of its rows.
+        let again = matches!(group.body, Body::Parts(..)) && times.saturating_sub(1) as f64 * cost >= RECOMPUTE;
+        (often || again).then_some("the same for many elements")
+    }
+
+    /// Terms of all results of a reduction.
+    fn terms(&self, reduction: NodeId) -> usize {
+        let node = &self.nodes[reduction.index()];
+        let args = node.args.iter().map(|a| &self.nodes[a.index()].shape);
+        match node.op {
+            Op::MatMul => node.shape.numel() * self.nodes[node.args[0].index()].shape[1],
+            _ => args.map(|shape| shape.numel()).max().unwrap_or(1),
+        }
     }
 
     /// Cost of one element, with everything inlined into it.

@@ -95,6 +95,35 @@ impl Emitter<'_> {
         self.define(&expr, &[&x])
     }
 
+    /// Add up terms, of which four that follow each other may lie side by side in memory: they are one load, and one turn.
+    fn total_of_neighbours(
+        &mut self,
+        extent: usize,
+        dtype: DType,
+        mut term: impl FnMut(&mut Self, Affine) -> Val,
+    ) -> Val {
+        if extent <= UNROLL || !extent.is_multiple_of(4) {
+            return self.total(extent, dtype, term);
+        }
+        let zero = self.literal(0.0, dtype);
+        let add = |a: &str, b: &str| format!("{a} + {b}");
+        let four = |e: &mut Self, turn: Affine| {
+            let terms = (0..4).map(|lane| term(e, turn.times(4).offset(lane))).collect();
+            e.tree(terms, add)
+        };
+        self.fold_loop(extent / 4, &zero.text, four, add)
+    }
+
+    /// Combine terms in a balanced tree.
+    pub(super) fn tree(&mut self, mut terms: Vec<Val>, combine: impl Fn(&str, &str) -> String) -> Val {
+        while terms.len() > 1 {
+            self.count(terms.len() as f64 / 2.0);
+            let pairs: Vec<_> = terms.chunks(2).map(<[Val]>::to_vec).collect();
+            terms = pairs.iter().map(|p| self.define(&combine(&p[0].text, &p[1].text), &[&p[0], &p[1]])).collect();
+        }
+        terms.swap_remove(0)
+    }
+
     /// Add up terms: written out as a balanced tree when there are few, else in a loop.
     pub(super) fn total(&mut self, extent: usize, dtype: DType, mut term: impl FnMut(&mut Self, Affine) -> Val) -> Val {
         let zero = self.literal(0.0, dtype);
@@ -138,10 +167,15 @@ impl Emitter<'_> {
             return self.over_lanes(node, axes, idx);
         }
         let extent = axes.iter().map(|&a| from[a]).product();
-        self.total(extent, node.dtype, |e, r| {
+        let term = |e: &mut Self, r: Affine| {
             let at = e.reduced_index(&from, axes, idx, &r);
             e.value(arg, &at)
-        })
+        };
+        let along_rows = axes.last().is_some_and(|&axis| axis + 1 == from.len() && from[axis].is_multiple_of(4));
+        match along_rows {
+            true => self.total_of_neighbours(extent, node.dtype, term),
+            false => self.total(extent, node.dtype, term),
+        }
     }
 
     /// Term `r` of the sum, maximum or product that a node is.
@@ -217,7 +251,7 @@ impl Emitter<'_> {
         if self.adds_lanes(&[idx[0].extent(&self.syms), k], &[1], idx) {
             return self.over_lanes(node, &[1], idx);
         }
-        self.total(k, DType::F32, |e, r| {
+        self.total_of_neighbours(k, DType::F32, |e, r| {
             let x = e.value(a, &[idx[0].clone(), r.clone()]);
             let y = e.value(b, &[r, idx[1].clone()]);
             e.count(1.0);

@@ -1,8 +1,8 @@
 //! Parts of a long reduction.
 
 use super::ops::neutral;
-use super::{Affine, Emitter, Val};
-use crate::graph::{NodeId, Op};
+use super::{Affine, Emitter, Val, XYZW};
+use crate::graph::{DType, NodeId, Op};
 
 /// Parts that share a stretch of memory: eight vectors are 128 bytes, whole lines of any cache. More of them would be loads a
 /// kilobyte apart on an adapter that runs eight invocations at a time, which nothing fetches ahead.
@@ -14,30 +14,51 @@ pub struct PartCut {
     pub parts: usize,
     pub terms: usize,
     pub lanes: usize,
+    /// Results side by side that are made together, 1 or 4.
+    pub across: usize,
 }
 
 impl Emitter<'_> {
-    /// Part `part` of `parts` of a reduction of `terms` terms: every `parts`-th group of `lanes` neighbours.
-    pub fn part(&mut self, node: NodeId, idx: &[Affine], part: &Affine, cut: PartCut) -> Val {
-        let PartCut { parts, terms, lanes } = cut;
+    /// Part `part` of `parts` of a reduction of `terms` terms: every `parts`-th group of `lanes` neighbours. Of the result at `idx`
+    /// and those beside it.
+    pub fn part(&mut self, node: NodeId, idx: &[Affine], part: &Affine, cut: PartCut) -> Vec<Val> {
+        let PartCut { parts, terms, lanes, across } = cut;
         let max = matches!(self.node(node).op, Op::Max { .. });
-        let neutral = neutral(self.node(node).dtype, max);
+        let mut neutral = neutral(self.node(node).dtype, max).to_string();
+        let ty = if self.node(node).dtype == DType::F32 { "f32" } else { "u32" };
+        if across > 1 {
+            neutral = format!("vec4<{ty}>({neutral})");
+        }
         let combine = move |a: &str, b: &str| if max { format!("max({a}, {b})") } else { format!("{a} + {b}") };
         let groups = terms / lanes;
         let rounds = groups.div_ceil(parts);
         let (stretch, own) = if lanes > 1 { self.div_rem(part, STRETCH) } else { (Affine::default(), part.clone()) };
         let (first, step) = (stretch.times(rounds * STRETCH).plus(&own), if lanes > 1 { STRETCH } else { parts });
+        let terms = |e: &mut Self, at: &Affine| {
+            if across == 1 {
+                return e.neighbours(node, idx, at, lanes, combine);
+            }
+            e.count(across as f64 - 1.0);
+            let beside = (0..across).map(|c| beside(idx, c));
+            let each: Vec<_> = beside.map(|idx| e.neighbours(node, &idx, at, lanes, combine)).collect();
+            let names: Vec<_> = each.iter().map(|val| &*val.text).collect();
+            e.define(&format!("vec4<{ty}>({})", names.join(", ")), &each.iter().collect::<Vec<_>>())
+        };
         let term = |e: &mut Self, r: Affine| {
             let at = r.times(step).plus(&first);
             if groups.is_multiple_of(parts) {
-                return e.neighbours(node, idx, &at, lanes, combine);
+                return terms(e, &at);
             }
             let (text, levels) = (e.wgsl(&at), at.levels(&e.syms));
             let inside = e.opaque(format!("min({text}, {}u)", groups - 1), groups, &levels);
-            let x = e.neighbours(node, idx, &inside, lanes, combine);
+            let x = terms(e, &inside);
             e.define_at(&format!("select({neutral}, {x}, ({text}) < {groups}u)"), &[levels, vec![x.level]].concat())
         };
-        self.fold_loop(rounds, neutral, term, combine)
+        let all = self.fold_loop(rounds, &neutral, term, combine);
+        match across {
+            1 => vec![all],
+            _ => XYZW.iter().map(|lane| Val::new(format!("{all}.{lane}"), all.level)).collect(),
+        }
     }
 
     /// `lanes` terms one after the other, in a balanced tree.
@@ -50,12 +71,16 @@ impl Emitter<'_> {
         combine: impl Fn(&str, &str) -> String,
     ) -> Val {
         let first = group.times(lanes);
-        let mut terms: Vec<_> = (0..lanes).map(|lane| self.reduction_term(node, idx, &first.offset(lane))).collect();
-        while terms.len() > 1 {
-            self.count(terms.len() as f64 / 2.0);
-            let pairs: Vec<_> = terms.chunks(2).map(<[Val]>::to_vec).collect();
-            terms = pairs.iter().map(|p| self.define(&combine(&p[0].text, &p[1].text), &[&p[0], &p[1]])).collect();
-        }
-        terms.swap_remove(0)
+        let terms = (0..lanes).map(|lane| self.reduction_term(node, idx, &first.offset(lane))).collect();
+        self.tree(terms, combine)
     }
+}
+
+/// The place `by` places further along the last axis.
+fn beside(idx: &[Affine], by: usize) -> Vec<Affine> {
+    let mut idx = idx.to_vec();
+    if let Some(last) = idx.last_mut() {
+        *last = last.offset(by);
+    }
+    idx
 }

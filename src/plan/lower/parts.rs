@@ -6,7 +6,7 @@
 use super::kernel::{GROUP, entry};
 use super::{About, Dispatch, Lowering, STEP};
 use crate::error::Result;
-use crate::graph::{DType, NodeId, Op, Shape};
+use crate::graph::{DType, Node, NodeId, Op, Shape};
 use crate::kernels::scan;
 use crate::plan::classify::parts;
 use crate::plan::emit::{PartCut, flatten, offset_name};
@@ -29,26 +29,41 @@ impl Lowering<'_> {
             Op::MatMul => source[1],
             _ => source.numel() / results.max(1),
         };
-        let places = count * results;
+        let across = self.results_together(node, source);
+        let places = count * results / across;
         if places == 0 {
             return Ok(None);
         }
         let (mut frame, sources) = self.sources(g, group);
         let mut out = self.emitter(&sources, 0);
         let place = out.symbol("place", places, 0);
-        let boxes: Vec<_> = [count].into_iter().chain(node.shape.iter().copied()).collect();
-        let idx = out.unflatten(&place, &boxes);
-        let cut = PartCut { parts: count, terms, lanes: if self.is_flat(g, source) { 4 } else { 1 } };
+        let mut boxes: Vec<_> = [count].into_iter().chain(node.shape.iter().copied()).collect();
+        let last = boxes.len() - 1;
+        boxes[last] /= across;
+        let mut idx = out.unflatten(&place, &boxes);
+        idx[last] = idx[last].times(across);
+        let cut = PartCut { parts: count, terms, lanes: if self.is_flat(g, source) { 4 } else { 1 }, across };
         let part = out.part(id, &idx[1..], &idx[0], cut);
         let (arena, base) = (frame.arena(), frame.base(base));
         let word = idx[0].times(stride).plus(&flatten(&idx[1..], &node.shape)).plus(&out.base(base));
-        out.store(arena, &word, &[part], node.dtype);
+        out.store(arena, &word, &part, node.dtype);
         let (flops, what) = (out.flops * places as f64, format!("{count} parts of {} #{}", node.op.name(), id.0));
         self.within_turns(out.turns, &what)?;
         let body = format!("{STEP}{}", out.finish());
-        let bytes = self.bytes(g, group) + (places as u64) * DType::BYTES;
+        let bytes = self.bytes(g, group) + (count * results) as u64 * DType::BYTES;
         let about = About { looped: None, flops, bytes, what };
         self.finish(&frame, "parts", &entry(places, GROUP, &body), places, about).map(Some)
+    }
+
+    /// How many results side by side one invocation makes, 1 or 4: neighbours of a row are one load, which counts on a software
+    /// adapter; a GPU has more lanes than results.
+    fn results_together(&self, node: &Node, source: &Shape) -> usize {
+        let along_rows = match &node.op {
+            Op::Sum { axes } | Op::Max { axes } => axes.last().is_some_and(|axis| axis + 1 == source.len()),
+            _ => false,
+        };
+        let vectors = node.shape.last().is_some_and(|&last| last.is_multiple_of(4));
+        if self.caps.is_software() && vectors && !along_rows { 4 } else { 1 }
     }
 
     /// A running sum: totals of chunks, then each chunk from the sum of the totals before it.
