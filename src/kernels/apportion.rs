@@ -198,7 +198,9 @@ fn spliced(stage: Stage, cuts: &Cuts, io: &Io) -> String {
     }
     if stage == Stage::Owners {
         // Tensors are padded to whole vectors.
-        text.push_str(&format!("fn owners_store(j: u32, x: vec4<u32>) {{ store_buf{into}({into_base} + j / 4u, x); }}\n"));
+        text.push_str(&format!(
+            "fn owners_store(j: u32, x: vec4<u32>) {{ store_buf{into}({into_base} + j / 4u, x); }}\n"
+        ));
     }
     text
 }

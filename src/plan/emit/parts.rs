@@ -14,19 +14,19 @@ pub struct PartCut {
     pub parts: usize,
     pub terms: usize,
     pub lanes: usize,
-    /// Results side by side that are made together, 1 or 4.
-    pub across: usize,
+    /// The axis along which four results are made together, if they are.
+    pub across: Option<usize>,
 }
 
 impl Emitter<'_> {
     /// Part `part` of `parts` of a reduction of `terms` terms: every `parts`-th group of `lanes` neighbours. Of the result at `idx`
-    /// and those beside it.
+    /// and the three beside it, if they are made together.
     pub fn part(&mut self, node: NodeId, idx: &[Affine], part: &Affine, cut: PartCut) -> Vec<Val> {
         let PartCut { parts, terms, lanes, across } = cut;
         let max = matches!(self.node(node).op, Op::Max { .. });
         let mut neutral = neutral(self.node(node).dtype, max).to_string();
         let ty = if self.node(node).dtype == DType::F32 { "f32" } else { "u32" };
-        if across > 1 {
+        if across.is_some() {
             neutral = format!("vec4<{ty}>({neutral})");
         }
         let combine = move |a: &str, b: &str| if max { format!("max({a}, {b})") } else { format!("{a} + {b}") };
@@ -35,11 +35,9 @@ impl Emitter<'_> {
         let (stretch, own) = if lanes > 1 { self.div_rem(part, STRETCH) } else { (Affine::default(), part.clone()) };
         let (first, step) = (stretch.times(rounds * STRETCH).plus(&own), if lanes > 1 { STRETCH } else { parts });
         let terms = |e: &mut Self, at: &Affine| {
-            if across == 1 {
-                return e.neighbours(node, idx, at, lanes, combine);
-            }
-            e.count(across as f64 - 1.0);
-            let beside = (0..across).map(|c| beside(idx, c));
+            let Some(axis) = across else { return e.neighbours(node, idx, at, lanes, combine) };
+            e.count(3.0);
+            let beside = (0..4).map(|by| beside(idx, axis, by));
             let each: Vec<_> = beside.map(|idx| e.neighbours(node, &idx, at, lanes, combine)).collect();
             let names: Vec<_> = each.iter().map(|val| &*val.text).collect();
             e.define(&format!("vec4<{ty}>({})", names.join(", ")), &each.iter().collect::<Vec<_>>())
@@ -56,8 +54,8 @@ impl Emitter<'_> {
         };
         let all = self.fold_loop(rounds, &neutral, term, combine);
         match across {
-            1 => vec![all],
-            _ => XYZW.iter().map(|lane| Val::new(format!("{all}.{lane}"), all.level)).collect(),
+            None => vec![all],
+            Some(_) => XYZW.iter().map(|lane| Val::new(format!("{all}.{lane}"), all.level)).collect(),
         }
     }
 
@@ -76,11 +74,9 @@ impl Emitter<'_> {
     }
 }
 
-/// The place `by` places further along the last axis.
-fn beside(idx: &[Affine], by: usize) -> Vec<Affine> {
+/// The place `by` places further along this axis.
+fn beside(idx: &[Affine], axis: usize, by: usize) -> Vec<Affine> {
     let mut idx = idx.to_vec();
-    if let Some(last) = idx.last_mut() {
-        *last = last.offset(by);
-    }
+    idx[axis] = idx[axis].offset(by);
     idx
 }

@@ -30,7 +30,7 @@ impl Lowering<'_> {
             _ => source.numel() / results.max(1),
         };
         let across = self.results_together(node, source);
-        let places = count * results / across;
+        let places = count * results / if across.is_some() { 4 } else { 1 };
         if places == 0 {
             return Ok(None);
         }
@@ -38,10 +38,13 @@ impl Lowering<'_> {
         let mut out = self.emitter(&sources, 0);
         let place = out.symbol("place", places, 0);
         let mut boxes: Vec<_> = [count].into_iter().chain(node.shape.iter().copied()).collect();
-        let last = boxes.len() - 1;
-        boxes[last] /= across;
+        if let Some(axis) = across {
+            boxes[axis + 1] /= 4;
+        }
         let mut idx = out.unflatten(&place, &boxes);
-        idx[last] = idx[last].times(across);
+        if let Some(axis) = across {
+            idx[axis + 1] = idx[axis + 1].times(4);
+        }
         let cut = PartCut { parts: count, terms, lanes: if self.is_flat(g, source) { 4 } else { 1 }, across };
         let part = out.part(id, &idx[1..], &idx[0], cut);
         let (arena, base) = (frame.arena(), frame.base(base));
@@ -55,15 +58,16 @@ impl Lowering<'_> {
         self.finish(&frame, "parts", &entry(places, GROUP, &body), places, about).map(Some)
     }
 
-    /// How many results side by side one invocation makes, 1 or 4: neighbours of a row are one load, which counts on a software
-    /// adapter; a GPU has more lanes than results.
-    fn results_together(&self, node: &Node, source: &Shape) -> usize {
-        let along_rows = match &node.op {
-            Op::Sum { axes } | Op::Max { axes } => axes.last().is_some_and(|axis| axis + 1 == source.len()),
-            _ => false,
+    /// The axis along which one invocation makes four results: they read neighbours in memory, which are one load. That counts on a
+    /// software adapter; a GPU has more lanes than results.
+    fn results_together(&self, node: &Node, source: &Shape) -> Option<usize> {
+        let axis = node.shape.iter().rposition(|&n| n > 1)?;
+        let beside = match &node.op {
+            Op::Sum { axes } | Op::Max { axes } => axes.last().is_some_and(|&last| last + 1 < source.len()),
+            Op::MatMul if axis == 0 => matches!(self.node(node.args[0]).op, Op::Permute(_)),
+            _ => true,
         };
-        let vectors = node.shape.last().is_some_and(|&last| last.is_multiple_of(4));
-        if self.caps.is_software() && vectors && !along_rows { 4 } else { 1 }
+        (self.caps.is_software() && node.shape[axis].is_multiple_of(4) && beside).then_some(axis)
     }
 
     /// A running sum: totals of chunks, then each chunk from the sum of the totals before it.
