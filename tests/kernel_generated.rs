@@ -86,7 +86,7 @@ fn reductions_of_rows_and_columns() {
 #[test]
 fn columns_of_integers_and_products_of_few_rows() {
     for (tier, gpu) in common::gpus() {
-        for (n, k, m) in [(1, 65, 4), (3, 2051, 8), (4, 300, 20), (2, 1009, 7), (3, 129, 256), (16, 131, 1)] {
+        for (n, k, m) in [(1, 65, 4), (3, 2051, 8), (4, 300, 20), (2, 1009, 7), (3, 129, 256), (16, 131, 1), (64, 300, 2), (8, 257, 3)] {
             let g = Graph::new();
             let (a, b, at) = (g.input("a", [k, n]), g.input("b", [k, m]), g.input_of("at", [k, m], DType::U32));
             // The second factor is dear enough to be stored for a product that goes through it once a row.

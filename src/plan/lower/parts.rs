@@ -49,7 +49,14 @@ impl Lowering<'_> {
         let part = out.part(id, &idx[1..], &idx[0], cut);
         let (arena, base) = (frame.arena(), frame.base(base));
         let word = idx[0].times(stride).plus(&flatten(&idx[1..], &node.shape)).plus(&out.base(base));
-        out.store(arena, &word, &part, node.dtype);
+        // Words from one result of an invocation to the next.
+        let apart: usize = across.map_or(1, |axis| node.shape[axis + 1..].iter().product());
+        match apart {
+            1 => out.store(arena, &word, &part, node.dtype),
+            _ => (0..).zip(&part).for_each(|(c, part)| {
+                out.store(arena, &word.offset(c * apart), std::slice::from_ref(part), node.dtype);
+            }),
+        }
         let (flops, what) = (out.flops * places as f64, format!("{count} parts of {} #{}", node.op.name(), id.0));
         self.within_turns(out.turns, &what)?;
         let body = format!("{STEP}{}", out.finish());
@@ -61,13 +68,18 @@ impl Lowering<'_> {
     /// The axis along which one invocation makes four results: they read neighbours in memory, which are one load. That counts on a
     /// software adapter; a GPU has more lanes than results.
     fn results_together(&self, node: &Node, source: &Shape) -> Option<usize> {
-        let axis = node.shape.iter().rposition(|&n| n > 1)?;
-        let beside = match &node.op {
-            Op::Sum { axes } | Op::Max { axes } => axes.last().is_some_and(|&last| last + 1 < source.len()),
-            Op::MatMul if axis == 0 => matches!(self.node(node.args[0]).op, Op::Permute(_)),
-            _ => true,
+        let fours = |axis: &usize| node.shape[*axis].is_multiple_of(4);
+        let axis = match &node.op {
+            Op::Sum { axes } | Op::Max { axes } => {
+                let along_rows = axes.last().is_some_and(|&last| last + 1 == source.len());
+                node.shape.len().checked_sub(1).filter(fours).filter(|_| !along_rows)
+            }
+            _ => {
+                let turned = matches!(self.node(node.args[0]).op, Op::Permute(_));
+                Some(1).filter(fours).or(Some(0).filter(|axis| turned && fours(axis)))
+            }
         };
-        (self.caps.is_software() && node.shape[axis].is_multiple_of(4) && beside).then_some(axis)
+        axis.filter(|_| self.caps.is_software())
     }
 
     /// A running sum: totals of chunks, then each chunk from the sum of the totals before it.
