@@ -86,7 +86,16 @@ fn reductions_of_rows_and_columns() {
 #[test]
 fn columns_of_integers_and_products_of_few_rows() {
     for (tier, gpu) in common::gpus() {
-        for (n, k, m) in [(1, 65, 4), (3, 2051, 8), (4, 300, 20), (2, 1009, 7), (3, 129, 256), (16, 131, 1), (64, 300, 2), (8, 257, 3)] {
+        for (n, k, m) in [
+            (1, 65, 4),
+            (3, 2051, 8),
+            (4, 300, 20),
+            (2, 1009, 7),
+            (3, 129, 256),
+            (16, 131, 1),
+            (64, 300, 2),
+            (8, 257, 3),
+        ] {
             let g = Graph::new();
             let (a, b, at) = (g.input("a", [k, n]), g.input("b", [k, m]), g.input_of("at", [k, m], DType::U32));
             // The second factor is dear enough to be stored for a product that goes through it once a row.
@@ -96,6 +105,31 @@ fn columns_of_integers_and_products_of_few_rows() {
                 "count" => 0.0,
                 _ => (chain(k) + 16.0) * EPS * k as f64,
             });
+        }
+    }
+}
+
+fn flat(x: Var<'_>) -> Var<'_> {
+    x.reshape([x.shape().numel()])
+}
+
+#[test]
+fn vectors_joined_of_matrices_at_any_boundary() {
+    for (tier, gpu) in common::gpus() {
+        for sizes in [
+            [(16, 20), (1, 4), (8, 12)],
+            [(16, 20), (1, 3), (7, 11)],
+            [(3, 130), (5, 1), (5, 9)],
+            [(1, 2), (1, 1), (1, 1)],
+        ] {
+            let g = Graph::new();
+            let of = |name: &str, (n, m)| g.input(name, [n, m]);
+            let [a, b, c] = [of("a", sizes[0]), of("b", sizes[1]), of("c", sizes[2])];
+            let stored = c.matmul(c.t()); // in the arena
+            let whole = Var::concat(&[flat(a), flat(b), flat(c.t()), flat(stored)], 0).unwrap();
+            // Twice the rounding of a sum of at most twelve products below 1.
+            let bound = 2.0 * 12.0 * 12.0 * EPS;
+            check(&format!("{sizes:?}, {tier}"), &gpu, &g, &[("joined", whole), ("twice", 2.0 * whole)], |_, _| bound);
         }
     }
 }

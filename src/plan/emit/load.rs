@@ -78,23 +78,27 @@ pub fn offset_name(slot: usize) -> String {
 impl Emitter<'_> {
     pub(super) fn stored(&mut self, node: NodeId, idx: &[Affine], source: &Source) -> Val {
         let node = self.node(node);
-        let flat = flatten(idx, &node.shape);
+        self.stored_at(node.dtype, &flatten(idx, &node.shape), source)
+    }
+
+    /// The element at this place, counted along the rows.
+    pub(super) fn stored_at(&mut self, dtype: DType, flat: &Affine, source: &Source) -> Val {
         match *source {
             Source::Words { binding, base } => {
                 let word = flat.plus(&self.base(base));
-                self.load(binding, &word, node.dtype)
+                self.load(binding, &word, dtype)
             }
             Source::Parts { binding, base, count, stride, max } => {
-                let start = neutral(node.dtype, max);
+                let start = neutral(dtype, max);
                 let at = flat.plus(&self.base(base));
                 if !max && count <= FEW_PARTS {
-                    let part = |e: &mut Self, c: Affine| e.load(binding, &at.plus(&c.times(stride)), node.dtype);
-                    return self.total(count, node.dtype, part);
+                    let part = |e: &mut Self, c: Affine| e.load(binding, &at.plus(&c.times(stride)), dtype);
+                    return self.total(count, dtype, part);
                 }
                 self.fold_loop(
                     count,
                     start,
-                    |e, c| e.load(binding, &at.plus(&c.times(stride)), node.dtype),
+                    |e, c| e.load(binding, &at.plus(&c.times(stride)), dtype),
                     |acc, term| if max { format!("max({acc}, {term})") } else { format!("{acc} + {term}") },
                 )
             }

@@ -367,7 +367,7 @@ impl Emitter<'_> {
                 chosen = Some(self.joined_columns(before, part, start, idx, place));
                 continue;
             }
-            at[axis] = self.opaque(format!("min(({text}) - min({text}, {start}u), {}u)", n - 1), n, &read);
+            at[axis] = self.place_in_part(&idx[axis], start, n);
             let x = self.value(part, &at);
             chosen = Some(match chosen {
                 None => x,
@@ -378,6 +378,25 @@ impl Emitter<'_> {
             });
         }
         chosen.unwrap_or_else(|| self.literal(0.0, node.dtype))
+    }
+
+    /// Where a place of a concatenation lies in the part that begins at `start`, clamped to its `n` places. Four neighbours that
+    /// are one vector of the whole are one of the part, too, if it begins and ends with vectors.
+    fn place_in_part(&mut self, place: &Affine, start: usize, n: usize) -> Affine {
+        let levels = place.levels(&self.syms);
+        let vectors = start.is_multiple_of(4) && n.is_multiple_of(4);
+        let quad = place.div_rem(4, &self.syms).and_then(|(quad, lane)| Some((quad, lane.as_constant()?)));
+        let inside = |text: &str, start: usize, n: usize| format!("min(({text}) - min({text}, {start}u), {}u)", n - 1);
+        match quad.filter(|_| vectors) {
+            Some((quad, lane)) => {
+                let text = inside(&self.wgsl(&quad), start / 4, n / 4);
+                self.opaque(text, n / 4, &levels).times(4).offset(lane)
+            }
+            None => {
+                let text = inside(&self.wgsl(place), start, n);
+                self.opaque(text, n, &levels)
+            }
+        }
     }
 
     pub(super) fn stencil(&mut self, node: &Node, taps: &[Tap], boundary: Boundary, idx: &[Affine]) -> Val {

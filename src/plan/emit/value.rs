@@ -47,10 +47,10 @@ impl Emitter<'_> {
             Op::Sum { axes } => self.sum(&node, axes, idx),
             Op::Max { axes } => self.max_over(&node, axes, idx),
             Op::CumSum { axis } => self.cumsum(&node, *axis, idx),
-            Op::Reshape => {
+            Op::Reshape => self.flat_word(&node, idx).unwrap_or_else(|| {
                 let idx = self.reshaped(&node, idx);
                 self.value(arg(0), &idx)
-            }
+            }),
             Op::Permute(perm) => {
                 let mut from = vec![Affine::default(); idx.len()];
                 perm.iter().zip(idx).for_each(|(&p, i)| from[p] = i.clone());
@@ -101,6 +101,17 @@ impl Emitter<'_> {
             }
         };
         Val::new(text, 0)
+    }
+
+    /// An element of a flat view of a matrix in memory whose row is not known before the kernel runs: nor need it be.
+    fn flat_word(&mut self, view: &Node, idx: &[Affine]) -> Option<Val> {
+        let sources = self.sources;
+        let whole = view.args[0];
+        let (source, flat) = (sources.get(&whole)?, idx.first()?);
+        let width = *self.node(whole).shape.last()?;
+        let plain = self.arrays.is_none() && self.lanes.is_none() && !self.states.contains(&whole);
+        let unknown = idx.len() == 1 && width > 0 && flat.div_rem(width, &self.syms).is_none();
+        (plain && unknown).then(|| self.stored_at(view.dtype, flat, source))
     }
 
     fn reshaped(&mut self, node: &Node, idx: &[Affine]) -> Vec<Affine> {

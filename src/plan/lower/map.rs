@@ -4,14 +4,15 @@ use super::kernel::{Frame, entry};
 use super::shared::Member;
 use super::{About, Dispatch, Lowering, STEP, Sources};
 use crate::error::Result;
-use crate::graph::{NodeId, Shape};
+use crate::graph::{NodeId, Op, Shape};
 use crate::plan::choices::Form;
 use crate::plan::classify::{Domain, How};
 use crate::plan::emit::{Affine, Emitter, Val, flatten};
 use crate::plan::partition::Group;
 
-/// Fewest rows that are taken four at a time: fewer are better spread over a device one by one.
-const FLAT: usize = 1 << 14;
+/// Fewest rows that are taken four at a time: fewer are better spread over a device one by one, if it has more lanes than two cores.
+pub(super) const FLAT: usize = 1 << 14;
+const FLAT_ON_CORES: usize = 1 << 8;
 
 impl Lowering<'_> {
     pub(super) fn map(&self, g: usize, group: &Group, form: Form) -> Result<Option<Dispatch>> {
@@ -54,18 +55,23 @@ impl Lowering<'_> {
     fn domain(&self, g: usize, group: &Group) -> Domain {
         let Domain::Rows(n) = group.domain else { return group.domain.clone() };
         let shape: Shape = [n].into();
-        let flat =
-            !self.loops() && group.roots.iter().all(|id| self.node(*id).shape == shape) && self.is_flat(g, &shape);
+        let alike = group.roots.iter().all(|id| self.node(*id).shape == shape);
+        // Parts are added in a loop, each lane its own.
+        let in_parts = self.needs[g].reads.keys().any(|&id| self.reads_parts(id, g));
+        let fewest = if self.caps.is_software() && !in_parts { FLAT_ON_CORES } else { FLAT };
+        let flat = !self.loops() && alike && self.is_flat(g, &shape, fewest);
         if flat { Domain::Elements(shape) } else { Domain::Rows(n) }
     }
 
-    /// Whether all that a group computes is numbers and vectors of this shape, long enough and a multiple of four. Long sums
-    /// stay one an invocation: Mesa's llvmpipe ends all loops of an invocation after 65,535 turns together.
-    pub(super) fn is_flat(&self, g: usize, shape: &Shape) -> bool {
-        let long = |n: usize| n.is_multiple_of(4) && n >= FLAT;
+    /// Whether all that a group computes is numbers and vectors of this shape, at least so long and a multiple of four, and views of
+    /// what is stored. Long sums stay one an invocation: Mesa's llvmpipe ends all loops of an invocation after 65,535 turns together.
+    pub(super) fn is_flat(&self, g: usize, shape: &Shape, fewest: usize) -> bool {
+        let long = |n: usize| n.is_multiple_of(4) && n >= fewest;
         let alone = |id: &NodeId| {
-            let of = &self.node(*id).shape;
-            self.part.how(*id) != How::Loop && (of == shape || matches!(of[..], [] | [1]))
+            let node = self.node(*id);
+            let free = matches!(node.op, Op::Reshape | Op::Permute(_) | Op::Slice(_) | Op::Broadcast | Op::Const(_));
+            let view = free && self.caps.is_software();
+            self.part.how(*id) != How::Loop && (view || node.shape == *shape || matches!(node.shape[..], [] | [1]))
         };
         matches!(shape[..], [n] if long(n)) && self.needs[g].inlined.iter().all(alone)
     }

@@ -4,6 +4,7 @@
 //! so results do not depend on timing, and on software adapters, where a barrier is dear, it is the faster way.
 
 use super::kernel::{GROUP, entry};
+use super::map::FLAT;
 use super::{About, Dispatch, Lowering, STEP};
 use crate::error::Result;
 use crate::graph::{DType, Node, NodeId, Op, Shape};
@@ -45,7 +46,7 @@ impl Lowering<'_> {
         if let Some(axis) = across {
             idx[axis + 1] = idx[axis + 1].times(4);
         }
-        let cut = PartCut { parts: count, terms, lanes: if self.is_flat(g, source) { 4 } else { 1 }, across };
+        let cut = PartCut { parts: count, terms, lanes: if self.is_flat(g, source, FLAT) { 4 } else { 1 }, across };
         let part = out.part(id, &idx[1..], &idx[0], cut);
         let (arena, base) = (frame.arena(), frame.base(base));
         let word = idx[0].times(stride).plus(&flatten(&idx[1..], &node.shape)).plus(&out.base(base));
