@@ -6,7 +6,7 @@ use common::gpus;
 use ergodic::Result;
 use ergodic::gpu::shader::{Defines, preprocess};
 use ergodic::gpu::{Binding, Caps, Gpu, KernelSource, Tensor};
-use ergodic::kernels::matmul::{Layout, MatmulSpec, SharedTile, Variant, reference, uniform_rows};
+use ergodic::kernels::matmul::{Layout, MatmulSpec, SharedTile, Variant, reference};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -25,7 +25,7 @@ fn io(s: &MatmulSpec, store: &str) -> String {
     let v = s.vectors();
     let ia = if s.a == Layout::Rows { "(i * K + k)" } else { "(k * N + i)" };
     let ib = if s.b == Layout::Rows { "(k * M + j)" } else { "(j * K + k)" };
-    let (a_type, a) = operand("a", ["i", "k"], ia, v.a, s.a_uniform, s.n * s.k);
+    let (a_type, a) = operand("a", ["i", "k"], ia, v.a, false, s.n * s.k);
     let (b_type, b) = operand("b", ["k", "j"], ib, v.b, s.b_uniform, s.k * s.m);
     let (c_type, head) = match v.store {
         true => ("vec4<f32>", "fn store4(i: u32, j: u32, v: vec4<f32>) { let at = (i * M + j) / 4u;"),
@@ -62,7 +62,7 @@ fn source(s: &MatmulSpec, store: &str) -> Result<KernelSource> {
     Ok(KernelSource {
         name: format!("{s:?}"),
         wgsl,
-        bindings: vec![binding(s.a_uniform, s.n * s.k), binding(s.b_uniform, s.k * s.m), Binding::ReadWrite],
+        bindings: vec![Binding::Read, binding(s.b_uniform, s.k * s.m), Binding::ReadWrite],
         workgroup_size: template.workgroup_size,
     })
 }
@@ -78,7 +78,7 @@ fn run(gpu: &Gpu, s: &MatmulSpec, a: &[f32], b: &[f32], before: f32, store: &str
         true => [x, &[f32::NAN; 4][..padded(x.len()) as usize / 4 - x.len()]].concat(), // bound in full
         false => [x, &[f32::NAN; 12]].concat(),
     };
-    let (a, b) = (behind(a, s.a_uniform), behind(b, s.b_uniform));
+    let (a, b) = (behind(a, false), behind(b, s.b_uniform));
     let len = s.split_k * s.n * s.m;
     let a = Tensor::from_slice(gpu, "a", &[a.len()], &a)?;
     let b = Tensor::from_slice(gpu, "b", &[b.len()], &b)?;
@@ -158,12 +158,11 @@ fn every_tile_agrees_with_f64_on_random_problems() -> Result<()> {
         for (round, variant) in (0..4).flat_map(|round| variants(gpu.caps()).into_iter().map(move |v| (round, v))) {
             let (a, b) = LAYOUTS[round % 4];
             let (n, k, m) = (size(&mut rng), size(&mut rng), size(&mut rng));
-            let (a_uniform, b_uniform) = (rng.random_bool(0.5), rng.random_bool(0.5));
+            let b_uniform = rng.random_bool(0.5);
             let split_k = rng.random_range(1..4);
             let whole = matches!(variant, Variant::Resident { .. });
             let a = if whole { Layout::Rows } else { a };
-            let s =
-                MatmulSpec { n, k, m, a, b, variant, split_k: if whole { 1 } else { split_k }, a_uniform, b_uniform };
+            let s = MatmulSpec { n, k, m, a, b, variant, split_k: if whole { 1 } else { split_k }, b_uniform };
             check(&gpu, &s, &mut rng).inspect_err(|_| eprintln!("{tier}: {s:?}"))?;
         }
     }
@@ -185,26 +184,7 @@ fn the_chosen_tile_agrees_with_f64_on_the_products_of_a_network() -> Result<()> 
         ] {
             let s = MatmulSpec::choose(n, k, m, a, b, gpu.caps());
             check(&gpu, &s, &mut rng)?;
-            check(&gpu, &s.with_storage(true, true), &mut rng)?;
-        }
-    }
-    Ok(())
-}
-
-#[test]
-fn windows_of_rows_as_uniform_buffers_are_the_whole_product_bit_for_bit() -> Result<()> {
-    let (n, k, m) = (384, 24, 20);
-    let rows = uniform_rows(n, 128).unwrap_or(n);
-    assert_eq!(rows, 128);
-    for (tier, gpu) in gpus() {
-        let mut rng = StdRng::seed_from_u64(15);
-        let (a, b) = (random(&mut rng, n * k), random(&mut rng, k * m));
-        let window = MatmulSpec::choose(rows, k, m, Layout::Rows, Layout::Rows, gpu.caps());
-        let whole = MatmulSpec { n, a_uniform: false, b_uniform: false, ..window };
-        let want = run(&gpu, &whole, &a, &b, SENTINEL, "c[at] = v;")?;
-        for (w, a) in a.chunks(rows * k).enumerate() {
-            let got = run(&gpu, &window, a, &b, SENTINEL, "c[at] = v;")?;
-            assert!(got[..] == want[w * rows * m..(w + 1) * rows * m], "{tier}, window {w}");
+            check(&gpu, &s.with_storage_b(), &mut rng)?;
         }
     }
     Ok(())
@@ -218,17 +198,7 @@ fn nothing_is_stored_for_no_rows_and_zeros_for_no_terms() -> Result<()> {
             .into_iter()
             .flat_map(|size| variants(gpu.caps()).into_iter().map(move |v| (size, v)))
         {
-            let s = MatmulSpec {
-                n,
-                k,
-                m,
-                a: Layout::Rows,
-                b: Layout::Rows,
-                variant,
-                split_k: 1,
-                a_uniform: false,
-                b_uniform: false,
-            };
+            let s = MatmulSpec { n, k, m, a: Layout::Rows, b: Layout::Rows, variant, split_k: 1, b_uniform: false };
             assert_eq!(s.groups().contains(&0), n * m == 0, "{s:?}");
             check(&gpu, &s, &mut rng)?;
         }
@@ -249,7 +219,6 @@ fn every_element_passes_through_the_epilogue_once() -> Result<()> {
                     b: Layout::Rows,
                     variant,
                     split_k: 1,
-                    a_uniform: false,
                     b_uniform: false,
                 };
                 let c = run(&gpu, &s, &[1.0; 70 * 20], &vec![1.0; 20 * m], 0.0, "c[at] = c[at] + v;")?;
@@ -265,7 +234,7 @@ fn an_infinity_stays_in_its_row_and_column() -> Result<()> {
     let (n, k, m) = (67, 21, 66);
     for (_, gpu) in gpus() {
         for (variant, (la, lb)) in variants(gpu.caps()).into_iter().flat_map(|v| LAYOUTS.map(|l| (v, l))) {
-            let s = MatmulSpec { n, k, m, a: la, b: lb, variant, split_k: 1, a_uniform: false, b_uniform: false };
+            let s = MatmulSpec { n, k, m, a: la, b: lb, variant, split_k: 1, b_uniform: false };
             if !possible(&s) {
                 continue;
             }
@@ -288,17 +257,7 @@ fn grids_over_65535_groups_reach_every_row() -> Result<()> {
     let n = 65_535 * 8 + 9;
     let (_, gpu) = &gpus()[0];
     let variant = Variant::Register { lanes: 8, rows: 1, cols: 4 };
-    let s = MatmulSpec {
-        n,
-        k: 1,
-        m: 1,
-        a: Layout::Rows,
-        b: Layout::Rows,
-        variant,
-        split_k: 1,
-        a_uniform: false,
-        b_uniform: false,
-    };
+    let s = MatmulSpec { n, k: 1, m: 1, a: Layout::Rows, b: Layout::Rows, variant, split_k: 1, b_uniform: false };
     assert_eq!(s.groups(), [32_769, 2, 1]);
     let a: Vec<f32> = (0..n).map(|i| i as f32).collect();
     assert_eq!(run(gpu, &s, &a, &[2.0], SENTINEL, "c[at] = v;")?, a.iter().map(|x| 2.0 * x).collect::<Vec<_>>());
@@ -315,7 +274,7 @@ fn every_choice_is_valid_and_short_enough_to_compile() -> Result<()> {
     for ((n, k, m), (a, b)) in triples.flat_map(|size| LAYOUTS.map(|layouts| (size, layouts))) {
         for caps in [&portable, &plain, &software] {
             let s = MatmulSpec::choose(n, k, m, a, b, caps);
-            for s in [s, s.with_storage(true, true)] {
+            for s in [s, s.with_storage_b()] {
                 let kernel = source(&s, "c[at] = v;")?;
                 kernel.reflect(caps)?;
                 // A thousand unrolled multiply-adds take a software driver about a second; each line has four.

@@ -173,7 +173,7 @@ fn only_tiles_that_hold_whole_rows_add_them_up() {
     ];
     for variant in variants {
         let (a, b) = (Layout::Rows, Layout::Rows);
-        let s = MatmulSpec { n: 64, k: 16, m: 40, a, b, variant, split_k: 1, a_uniform: false, b_uniform: true };
+        let s = MatmulSpec { n: 64, k: 16, m: 40, a, b, variant, split_k: 1, b_uniform: true };
         assert!(s.template().wgsl.contains("fn put("), "{variant:?}");
         let is_resident = matches!(variant, Variant::Resident { .. });
         let text = s.row_sum_template().map(|template| template.wgsl);

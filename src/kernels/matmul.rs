@@ -8,32 +8,26 @@
 //! are functions that the caller splices in, so the bias, the activation, the offset operand and the several outputs of
 //! a fused kernel cost no pass over memory of their own.
 //!
-//! # On a software adapter, bind inputs as uniform buffers
+//! # On a software adapter
 //!
-//! Mesa's lavapipe (22.3) reads a storage or workgroup buffer lane by lane through a slot on the stack, about 30 cycles a
-//! scalar; from a uniform buffer it gathers at 1.5. A multiply-add of 8 lanes takes about 1.5, so where the operands
-//! lie decides. `choose` counts on uniform buffers (`a_uniform`, `b_uniform`) for operands of up to 64 KiB. A
-//! taller A pays by windows of its rows, each a product of its own with the same kernel: see [`uniform_rows`].
+//! Mesa's lavapipe (22.3) reads storage and workgroup memory lane by lane, with two tests a word; a uniform buffer it gathers from.
+//! `choose` counts on a uniform buffer for a B of up to 64 KiB. Everything else is a matter of loads a multiply-add, of sums that
+//! fit into registers, and of a loop that fits into 32 KiB of instructions. Gflop/s of both cores (Mesa 22.3.6, AMD Zen 5, vectors
+//! moved as words of 64 bits, 2026-11-27):
 //!
-//! Processor time of `[2048, 128] [128, 128]`, both cores added up, Mesa 22.3.6, AMD Zen 3, on a busy machine:
+//! | tile: lanes x rows x columns | `[4096, 128] [128, 128]`, B uniform | `[2048, 256] [256, 256]` | `[256, 2048] [2048, 256]`, A by columns | compile, s |
+//! |---|---|---|---|---|
+//! | subgroup, 8 x 8 x 32 | 84 | 100 | 90 | 0.3 |
+//! | subgroup, 8 x 4 x 64 | 70 | 73 to 99 | 70 | 0.3 |
+//! | subgroup, 8 x 4 x 32 | 67 | 73 | 61 | 0.1 |
+//! | subgroup, 8 x 8 x 64 | 64 | 69 | 83 | 0.8 |
+//! | subgroup, 8 x 8 x 8 | 46 | 51 | 43 | 0.1 |
+//! | resident, 8 x 2 rows | 68 | 53 | | 0.4 |
+//! | resident, 8 x 4 rows | 75 | | | 1.0 |
 //!
-//! | tile: lanes x rows x columns | A | B | ms | GFLOP/s a core | compile, s |
-//! |---|---|---|---|---|---|
-//! | resident, 8 x 2 rows | 16 uniform windows | uniform | 3.8 | 17.6 | 1.3 |
-//! | subgroup, 8 x 4 x 16 | 16 uniform windows | uniform | 4.3 | 15.6 | 0.2 |
-//! | resident, 8 x 2 rows | storage | uniform | 5.6 | 12.0 | 1.3 |
-//! | register, 8 x 8 x 16 | 16 uniform windows | uniform | 7.0 | 9.6 | 0.6 |
-//! | subgroup, 8 x 2 x 64 | storage | uniform | 8.4 | 8.0 | 0.4 |
-//! | register, 8 x 2 x 32 | storage | uniform | 19 | 3.6 | 0.6 |
-//! | subgroup, 8 x 4 x 32 | storage | storage | 20 | 3.3 | 0.4 |
-//! | register, 8 x 8 x 8 | storage | storage | 72 | 0.9 | 0.3 |
-//! | shared, 64 x 64 | storage | storage | 166 | 0.4 | 0.3 |
-//! | `X^T dY`, subgroup, 8 x 8 x 64 | storage | storage | 11 | 6.0 | 1.9 |
-//! | `X^T dY`, subgroup, 8 x 4 x 16 | 16 uniform windows | 16 uniform windows | 4.3 | 15.6 | 0.2 |
-//!
-//! The last row leaves out the sum of its 16 partial products. B by columns (`dY W^T`) is as fast as B by rows: there is
-//! no need to transpose a weight in memory. The sums of C run over ascending k, but for the
-//! slices of a shared tile, which each sum terms of their own; the order is fixed.
+//! A resident tile is taken for a uniform B nevertheless: it writes its epilogue out once and not for every sum, so more fits into
+//! it. B by columns (`dY W^T`) is as fast as B by rows: there is no need to transpose a weight in memory. The sums of C run over
+//! ascending k, but for the slices of a shared tile, which each sum terms of their own; the order is fixed.
 //!
 //! [`reference`](mod@reference) is the f64 twin.
 
@@ -108,8 +102,6 @@ pub struct MatmulSpec {
     /// Into how many chunks the sum over k is cut. With more than 1, C is `[split_k * n, m]`: block s holds the sums over
     /// the s-th chunk, and the caller adds the blocks, in that order.
     pub split_k: usize,
-    /// Whether the tile counts on A being read from a uniform buffer. It is right without, but slow.
-    pub a_uniform: bool,
     /// Whether the tile counts on B being read from a uniform buffer. It is right without, but slow.
     pub b_uniform: bool,
 }
@@ -154,35 +146,15 @@ const GPU_CHUNKS: usize = 16;
 /// Bytes of a uniform binding that every device allows.
 const UNIFORM_BYTES: usize = 64 * 1024;
 
-/// Rows a window, if a matrix `[n, width]` by rows can be cut into equal windows of its rows that can be bound as uniform
-/// buffers: they fit, and they start where a binding may (every 256 bytes, for any tensor with these rows).
-///
-/// `[n, k] [k, m]` is then `n / rows` dispatches of one kernel, the one for `[rows, k] [k, m]`; dispatch `w` binds rows
-/// `w * rows..` of A, of C, and of what the epilogue reads. A weight gradient `[k, n]^T [k, m]`, cut along k, makes
-/// as many partial products `[n, m]`, to be added. The extra dispatches themselves cost next to nothing.
-///
-/// ```
-/// use ergodic::kernels::matmul::uniform_rows;
-/// assert_eq!(uniform_rows(2048, 128), Some(128)); // 16 windows of 64 KiB
-/// assert_eq!(uniform_rows(2048, 24), Some(512)); // 4 windows of 48 KiB
-/// assert_eq!((uniform_rows(100, 24), uniform_rows(2048, 784)), (None, None));
-/// ```
-#[must_use]
-pub fn uniform_rows(n: usize, width: usize) -> Option<usize> {
-    let most = UNIFORM_BYTES / 4 / width.max(1) / 64;
-    (1..=most).rev().map(|rows| rows * 64).find(|&rows| n > 0 && n.is_multiple_of(rows))
-}
-
 impl MatmulSpec {
-    /// The tile for a device. On a software adapter it counts on a uniform buffer for each operand that fits into one;
-    /// see [`with_storage`](Self::with_storage) for a caller that cannot bind it so.
+    /// The tile for a device. On a software adapter it counts on a uniform buffer for a B that fits into one; see
+    /// [`with_storage_b`](Self::with_storage_b) for a caller that cannot bind it so.
     #[must_use]
     pub fn choose(n: usize, k: usize, m: usize, a: Layout, b: Layout, caps: &Caps) -> Self {
         let lanes = caps.subgroups.filter(|(low, high)| low == high && low.is_multiple_of(4)).map(|(size, _)| size);
-        let fits = |elements: usize| caps.is_software() && 0 < elements && elements * 4 <= UNIFORM_BYTES;
-        let (a_uniform, b_uniform) = (fits(n * k), fits(k * m));
+        let b_uniform = caps.is_software() && (1..=UNIFORM_BYTES / 4).contains(&(k * m));
         let few = Variant::Register { lanes: 64, rows: if a == Layout::Cols { 4 } else { 1 }, cols: columns(m, 8) };
-        let spec = MatmulSpec { n, k, m, a, b, variant: few, split_k: 1, a_uniform, b_uniform };
+        let spec = MatmulSpec { n, k, m, a, b, variant: few, split_k: 1, b_uniform };
         let variant = match (caps.is_software(), lanes) {
             (true, Some(lanes)) => spec.subgroup_tile(lanes),
             (true, None) => spec.register_tile(),
@@ -213,13 +185,10 @@ impl MatmulSpec {
         Variant::Shared(tile)
     }
 
-    /// The same product, with the tile for operands of which those named lie in storage buffers.
+    /// The same product, with the tile for a B that lies in a storage buffer.
     #[must_use]
-    pub fn with_storage(mut self, a: bool, b: bool) -> Self {
-        let chosen = (self.a_uniform, self.b_uniform);
-        self.a_uniform &= !a;
-        self.b_uniform &= !b;
-        if chosen != (self.a_uniform, self.b_uniform) {
+    pub fn with_storage_b(mut self) -> Self {
+        if std::mem::take(&mut self.b_uniform) {
             self.variant = match self.variant {
                 Variant::Subgroup { lanes, .. } | Variant::Resident { lanes, .. } => self.subgroup_tile(lanes),
                 _ => self.register_tile(),
@@ -229,38 +198,23 @@ impl MatmulSpec {
         self
     }
 
-    /// [`with_storage`](Self::with_storage) for B alone.
-    #[must_use]
-    pub fn with_storage_b(self) -> Self {
-        self.with_storage(false, true)
-    }
-
     /// The tile for a software adapter without subgroups.
     fn register_tile(&self) -> Variant {
-        let (rows, most) = match (self.a_uniform, self.b_uniform) {
-            (true, true) => (8, 16),
-            (false, true) if self.a == Layout::Rows => (2, 32),
-            _ => (8, 8),
-        };
+        let (rows, most) = if self.b_uniform && self.a == Layout::Rows { (2, 32) } else { (8, 8) };
         Variant::Register { lanes: 8, rows, cols: columns(self.m, most) }
     }
 
-    /// A tile costs its loads, 16 times dearer from a storage buffer: that side of the tile gets to be read rarely.
     fn subgroup_tile(&self, lanes: u32) -> Variant {
-        let quad = if self.a == Layout::Cols { 4 } else { 1 };
-        let rows = |most: u32| most.min(self.n.div_ceil(lanes as usize).max(1) as u32).next_multiple_of(quad);
-        let tile = |r: u32, most: usize| Variant::Subgroup { lanes, rows: rows(r), cols: columns(self.m, most) };
-        match (self.a_uniform, self.b_uniform, self.a, self.b) {
-            (_, true, Layout::Rows, _) if self.m > 32 && self.k <= 256 => {
-                // 256 * 4 multiply-adds in the loop over columns: a second of compiling.
-                Variant::Resident { lanes, rows: (256 / self.k.max(32)) as u32 }
-            }
-            (true, true, ..) => tile(4, 16),
-            (false, true, ..) => tile(2, 64),
-            (true, false, ..) => tile(8, 16),
-            (false, false, Layout::Cols, Layout::Rows) if self.n <= 4 * lanes as usize => tile(4, 128),
-            (false, false, ..) => tile(8, 32),
+        let (whole_rows, by_rows) = (self.a == Layout::Rows, self.b == Layout::Rows);
+        if self.b_uniform && whole_rows && self.m > 32 && self.k <= 256 {
+            // 256 * 4 multiply-adds in the loop over columns: a second of compiling.
+            return Variant::Resident { lanes, rows: (256 / self.k.max(32)) as u32 };
         }
+        let quad = if whole_rows { 1 } else { 4 };
+        let few = !whole_rows && by_rows && self.n <= 4 * lanes as usize;
+        let (rows, most) = if few { (4, 128) } else { (8, 32) };
+        let enough = self.n.div_ceil(lanes as usize).max(1) as u32;
+        Variant::Subgroup { lanes, rows: enough.min(rows).next_multiple_of(quad), cols: columns(self.m, most) }
     }
 
     /// How many chunks of at least so many terms make about `wanted` groups.

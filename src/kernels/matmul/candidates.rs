@@ -19,7 +19,7 @@ impl fmt::Display for Variant {
 }
 
 impl MatmulSpec {
-    /// The name of the problem, whatever computes it: n to a power of two, k, m, layouts, which operands are uniform.
+    /// The name of the problem, whatever computes it: n to a power of two, k, m, layouts, whether B is uniform.
     #[must_use]
     pub fn problem(&self) -> String {
         let side = |layout: Layout, uniform: bool| match (layout, uniform) {
@@ -28,7 +28,7 @@ impl MatmulSpec {
             (Layout::Rows, true) => "rows uniform",
             (Layout::Cols, true) => "cols uniform",
         };
-        let (a, b) = (side(self.a, self.a_uniform), side(self.b, self.b_uniform));
+        let (a, b) = (side(self.a, false), side(self.b, self.b_uniform));
         format!("matmul {} x {} x {}, {a}, {b}", self.n.next_power_of_two(), self.k, self.m)
     }
 

@@ -35,8 +35,8 @@ fn rule(nodes: &[Rc<Node>], id: NodeId, caps: &crate::gpu::Caps) -> MatmulSpec {
     let (a, b) = (node.args[0], node.args[1]);
     let k = nodes[a.index()].shape[1];
     let (n, m) = (node.shape[0], node.shape[1]);
-    let in_storage = window(nodes, b, caps).is_none();
-    MatmulSpec::choose(n, k, m, layout(nodes, a), layout(nodes, b), caps).with_storage(true, in_storage)
+    let spec = MatmulSpec::choose(n, k, m, layout(nodes, a), layout(nodes, b), caps);
+    if window(nodes, b, caps).is_some() { spec } else { spec.with_storage_b() }
 }
 
 /// The tiles of all products of a graph that are computed by tiles, and what else could compute them.
