@@ -32,6 +32,7 @@ mod partition;
 mod products;
 mod profile;
 mod prologue;
+mod repeats;
 mod report;
 mod row_sums;
 mod schedule;

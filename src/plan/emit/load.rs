@@ -2,7 +2,7 @@
 //! neighbours are one load wherever the index shows that they lie in one vector. The functions that move vectors and words are
 //! the frame's, which knows what the buffer is to the device; see [`Reach`].
 
-use super::ops::neutral;
+use super::sums::Fold;
 use super::{Affine, Emitter, Val, XYZW, flatten};
 use crate::graph::{DType, NodeId};
 
@@ -89,18 +89,15 @@ impl Emitter<'_> {
                 self.load(binding, &word, dtype)
             }
             Source::Parts { binding, base, count, stride, max } => {
-                let start = neutral(dtype, max);
+                let fold = if max { Fold::Max } else { Fold::Sum };
                 let at = flat.plus(&self.base(base));
                 if !max && count <= FEW_PARTS {
                     let part = |e: &mut Self, c: Affine| e.load(binding, &at.plus(&c.times(stride)), dtype);
                     return self.total(count, dtype, part);
                 }
-                self.fold_loop(
-                    count,
-                    start,
-                    |e, c| e.load(binding, &at.plus(&c.times(stride)), dtype),
-                    |acc, term| if max { format!("max({acc}, {term})") } else { format!("{acc} + {term}") },
-                )
+                self.fold_loop(fold, count, fold.neutral(dtype), |e, c| {
+                    e.load(binding, &at.plus(&c.times(stride)), dtype)
+                })
             }
         }
     }

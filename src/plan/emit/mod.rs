@@ -14,6 +14,7 @@ mod ops;
 mod parts;
 mod random;
 mod spread;
+mod sums;
 mod value;
 
 pub use index::{Affine, Sym, SymInfo, flatten};
@@ -24,6 +25,7 @@ pub(super) use parts::PartCut;
 use crate::graph::{Node, NodeId};
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
+use sums::Fold;
 
 /// Components of a vector, in order.
 const XYZW: [&str; 4] = ["x", "y", "z", "w"];
@@ -228,13 +230,13 @@ impl<'a> Emitter<'a> {
         target
     }
 
-    /// Accumulate over `0..extent` in a loop: `acc = combine(acc, term)`. Returns the accumulator.
+    /// Accumulate over `0..extent` in a loop. Returns the accumulator.
     fn fold_loop(
         &mut self,
+        fold: Fold,
         extent: usize,
         start: &str,
         term: impl FnOnce(&mut Self, Affine) -> Val,
-        combine: impl FnOnce(&str, &str) -> String,
     ) -> Val {
         let id = self.names;
         self.names += 1;
@@ -247,7 +249,7 @@ impl<'a> Emitter<'a> {
         let val = term(self, r);
         self.count(1.0);
         self.weight = outer;
-        let update = format!("{acc} = {};", combine(&acc, &val.text));
+        let update = format!("{acc} = {};", fold.combine(&acc, &val.text));
         self.statement(level, &update, &[val.level]);
         let head = format!("var {acc} = {start};\nfor (var {counter} = 0u; {counter} < {extent}u; {counter}++) {{");
         let at = self.close(&head, &[]);

@@ -1,8 +1,7 @@
 //! The operations that compute: element-wise functions, sums, products, indexing.
 
-use super::value::UNROLL;
 use super::{Affine, Emitter, Val};
-use crate::graph::{Binary, Boundary, Compare, DType, Node, NodeId, Op, Tap, Unary};
+use crate::graph::{Binary, Boundary, Compare, DType, Node, NodeId, Tap, Unary};
 use crate::plan::spread::NARROW;
 
 /// Rough cost of an element-wise function, in floating-point operations.
@@ -20,15 +19,6 @@ pub fn binary_flops(f: Binary) -> f64 {
         Binary::Div => 4.0,
         Binary::Pow => 30.0,
         _ => 1.0,
-    }
-}
-
-/// What a reduction starts from. Below every number: the lowest finite one, because WGSL has no infinite constants.
-pub(super) fn neutral(dtype: DType, max: bool) -> &'static str {
-    match (dtype, max) {
-        (DType::F32, true) => "bitcast<f32>(0xff7fffffu)",
-        (DType::F32, false) => "0.0",
-        _ => "0u",
     }
 }
 
@@ -95,134 +85,6 @@ impl Emitter<'_> {
         self.define(&expr, &[&x])
     }
 
-    /// Add up terms, of which four that follow each other may lie side by side in memory: they are one load, and one turn.
-    fn total_of_neighbours(
-        &mut self,
-        extent: usize,
-        dtype: DType,
-        mut term: impl FnMut(&mut Self, Affine) -> Val,
-    ) -> Val {
-        if extent <= UNROLL || !extent.is_multiple_of(4) {
-            return self.total(extent, dtype, term);
-        }
-        let zero = self.literal(0.0, dtype);
-        let add = |a: &str, b: &str| format!("{a} + {b}");
-        let four = |e: &mut Self, turn: Affine| {
-            let terms = (0..4).map(|lane| term(e, turn.times(4).offset(lane))).collect();
-            e.tree(terms, add)
-        };
-        self.fold_loop(extent / 4, &zero.text, four, add)
-    }
-
-    /// Combine terms in a balanced tree.
-    pub(super) fn tree(&mut self, mut terms: Vec<Val>, combine: impl Fn(&str, &str) -> String) -> Val {
-        while terms.len() > 1 {
-            self.count(terms.len() as f64 / 2.0);
-            let pairs: Vec<_> = terms.chunks(2).map(<[Val]>::to_vec).collect();
-            terms = pairs.iter().map(|p| self.define(&combine(&p[0].text, &p[1].text), &[&p[0], &p[1]])).collect();
-        }
-        terms.swap_remove(0)
-    }
-
-    /// Add up terms: written out as a balanced tree when there are few, else in a loop.
-    pub(super) fn total(&mut self, extent: usize, dtype: DType, mut term: impl FnMut(&mut Self, Affine) -> Val) -> Val {
-        let zero = self.literal(0.0, dtype);
-        if extent > UNROLL {
-            return self.fold_loop(extent, &zero.text, term, |acc, x| format!("{acc} + {x}"));
-        }
-        let mut terms: Vec<_> = (0..extent).map(|r| term(self, Affine::constant(r))).collect();
-        while terms.len() > 1 {
-            let pairs: Vec<_> = terms.chunks(2).map(<[Val]>::to_vec).collect();
-            terms = pairs.iter().map(|pair| self.added(pair)).collect();
-        }
-        terms.pop().unwrap_or(zero)
-    }
-
-    pub(super) fn added(&mut self, pair: &[Val]) -> Val {
-        match pair {
-            [a, b] => {
-                self.count(1.0);
-                self.define(&format!("{a} + {b}"), &[a, b])
-            }
-            _ => pair[0].clone(),
-        }
-    }
-
-    /// The index of the argument of a reduction: `idx` on the axes that stay, `r` counting through the others.
-    pub(super) fn reduced_index(&mut self, from: &[usize], axes: &[usize], idx: &[Affine], r: &Affine) -> Vec<Affine> {
-        let mut rest = r.clone();
-        let mut full = vec![Affine::default(); from.len()];
-        for &axis in axes.iter().rev() {
-            (rest, full[axis]) = self.div_rem(&rest, from[axis]);
-        }
-        let kept = (0..from.len()).filter(|axis| !axes.contains(axis));
-        kept.zip(idx).for_each(|(axis, i)| full[axis] = i.clone());
-        full
-    }
-
-    pub(super) fn sum(&mut self, node: &Node, axes: &[usize], idx: &[Affine]) -> Val {
-        let arg = node.args[0];
-        let from = self.node(arg).shape.clone();
-        if self.adds_lanes(&from, axes, idx) {
-            return self.over_lanes(node, axes, idx);
-        }
-        let extent = axes.iter().map(|&a| from[a]).product();
-        let term = |e: &mut Self, r: Affine| {
-            let at = e.reduced_index(&from, axes, idx, &r);
-            e.value(arg, &at)
-        };
-        let along_rows = axes.last().is_some_and(|&axis| axis + 1 == from.len() && from[axis].is_multiple_of(4));
-        match along_rows {
-            true => self.total_of_neighbours(extent, node.dtype, term),
-            false => self.total(extent, node.dtype, term),
-        }
-    }
-
-    /// Term `r` of the sum, maximum or product that a node is.
-    pub fn reduction_term(&mut self, node: NodeId, idx: &[Affine], r: &Affine) -> Val {
-        let node = self.node(node);
-        let arg = node.args[0];
-        match &node.op {
-            Op::Sum { axes } | Op::Max { axes } => {
-                let from = self.node(arg).shape.clone();
-                let at = self.reduced_index(&from, axes, idx, r);
-                self.value(arg, &at)
-            }
-            _ => {
-                let x = self.value(arg, &[idx[0].clone(), r.clone()]);
-                let y = self.value(node.args[1], &[r.clone(), idx[1].clone()]);
-                self.count(1.0);
-                self.define(&format!("{x} * {y}"), &[&x, &y])
-            }
-        }
-    }
-
-    pub(super) fn max_over(&mut self, node: &Node, axes: &[usize], idx: &[Affine]) -> Val {
-        let arg = node.args[0];
-        let from = self.node(arg).shape.clone();
-        if self.adds_lanes(&from, axes, idx) {
-            return self.over_lanes(node, axes, idx);
-        }
-        let extent: usize = axes.iter().map(|&a| from[a]).product();
-        let lowest = neutral(node.dtype, true);
-        if extent > UNROLL {
-            let axes = axes.to_vec();
-            let term = |e: &mut Self, r: Affine| {
-                let at = e.reduced_index(&from, &axes, idx, &r);
-                e.value(arg, &at)
-            };
-            return self.fold_loop(extent, lowest, term, |acc, x| format!("max({acc}, {x})"));
-        }
-        let mut best = Val::new(lowest, 0);
-        for r in 0..extent {
-            let at = self.reduced_index(&from, axes, idx, &Affine::constant(r));
-            let x = self.value(arg, &at);
-            self.count(1.0);
-            best = if r == 0 { x } else { self.define(&format!("max({best}, {x})"), &[&best, &x]) };
-        }
-        best
-    }
-
     pub(super) fn cumsum(&mut self, node: &Node, axis: usize, idx: &[Affine]) -> Val {
         let at = |r: Affine| {
             let mut at = idx.to_vec();
@@ -242,20 +104,6 @@ impl Emitter<'_> {
                 &format!("select({zero}, {x}, {r_text} <= {limit})"),
                 &[r_levels, vec![x.level, limit.level]].concat(),
             )
-        })
-    }
-
-    pub(super) fn dot(&mut self, node: &Node, idx: &[Affine]) -> Val {
-        let (a, b) = (node.args[0], node.args[1]);
-        let k = self.node(a).shape[1];
-        if self.adds_lanes(&[idx[0].extent(&self.syms), k], &[1], idx) {
-            return self.over_lanes(node, &[1], idx);
-        }
-        self.total_of_neighbours(k, DType::F32, |e, r| {
-            let x = e.value(a, &[idx[0].clone(), r.clone()]);
-            let y = e.value(b, &[r, idx[1].clone()]);
-            e.count(1.0);
-            e.define(&format!("{x} * {y}"), &[&x, &y])
         })
     }
 

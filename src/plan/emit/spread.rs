@@ -1,6 +1,6 @@
 //! Wide rows spread over the lanes of a subgroup: which columns a lane holds, and what lanes do together.
 
-use super::ops::neutral;
+use super::sums::Fold;
 use super::{Affine, Emitter, Val};
 use crate::graph::{Node, NodeId, Op};
 use crate::plan::spread::Spread;
@@ -57,10 +57,10 @@ impl Emitter<'_> {
 
     /// A sum, maximum or product along a wide row: each lane's own terms in a balanced tree, then those of all lanes.
     pub(super) fn over_lanes(&mut self, node: &Node, axes: &[usize], idx: &[Affine]) -> Val {
-        let (from, max) = (self.node(node.args[0]).shape.clone(), matches!(node.op, Op::Max { .. }));
+        let (from, fold) = (self.node(node.args[0]).shape.clone(), Fold::of(&node.op));
         let Some(columns) = self.columns(&from) else { return self.literal(0.0, node.dtype) };
         let others: Vec<_> = axes.iter().copied().filter(|&axis| axis + 1 < from.len()).collect();
-        let neutral = Val::new(neutral(node.dtype, max), 0);
+        let neutral = fold.neutral(node.dtype);
         let mut terms = vec![];
         for other in 0..others.iter().map(|&axis| from[axis]).product() {
             for column in &columns {
@@ -71,11 +71,7 @@ impl Emitter<'_> {
                 });
             }
         }
-        while terms.len() > 1 {
-            let pairs: Vec<_> = terms.chunks(2).map(<[Val]>::to_vec).collect();
-            terms = pairs.iter().map(|pair| if max { self.larger(pair) } else { self.added(pair) }).collect();
-        }
-        let (own, what) = (terms.pop().unwrap_or(neutral), if max { "Max" } else { "Add" });
+        let (own, what) = (self.tree(fold, node.dtype, terms), if fold == Fold::Max { "Max" } else { "Add" });
         self.define(&format!("subgroup{what}({own})"), &[&own])
     }
 
@@ -93,16 +89,6 @@ impl Emitter<'_> {
         let mut at = self.reduced_index(&from[..rest], others, idx, &Affine::constant(other));
         at.push(column.clone());
         self.value(x, &at)
-    }
-
-    fn larger(&mut self, pair: &[Val]) -> Val {
-        match pair {
-            [a, b] => {
-                self.count(1.0);
-                self.define(&format!("max({a}, {b})"), &[a, b])
-            }
-            _ => pair[0].clone(),
-        }
     }
 
     /// A single column of a state that lanes hold, handed to all of them by its owner.

@@ -3,9 +3,6 @@
 use super::{Affine, Emitter, Val, flatten};
 use crate::graph::{DType, Node, NodeId, Op};
 
-/// Sums of at most this many terms are written out.
-pub const UNROLL: usize = 64;
-
 impl Emitter<'_> {
     /// The element of `node` at `idx` (one affine form an axis): emit what is missing, return its name.
     pub fn value(&mut self, node: NodeId, idx: &[Affine]) -> Val {
@@ -44,8 +41,7 @@ impl Emitter<'_> {
             Op::Binary(f) => self.binary(*f, &node, idx),
             Op::Compare(f) => self.compare(*f, &node, idx),
             Op::Select => self.select(&node, idx),
-            Op::Sum { axes } => self.sum(&node, axes, idx),
-            Op::Max { axes } => self.max_over(&node, axes, idx),
+            Op::Sum { axes } | Op::Max { axes } => self.over_axes(&node, axes, idx),
             Op::CumSum { axis } => self.cumsum(&node, *axis, idx),
             Op::Reshape => self.flat_word(&node, idx).unwrap_or_else(|| {
                 let idx = self.reshaped(&node, idx);

@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::graph::{DType, Node, NodeId, Op, Shape};
 use crate::kernels::scan;
 use crate::plan::classify::parts;
-use crate::plan::emit::{PartCut, flatten, offset_name};
+use crate::plan::emit::{Affine, Emitter, PartCut, flatten, offset_name};
 use crate::plan::partition::Group;
 
 /// Words that a scan needs for the totals of its chunks (two words each: sum and compensation).
@@ -37,26 +37,15 @@ impl Lowering<'_> {
         }
         let (mut frame, sources) = self.sources(g, group);
         let mut out = self.emitter(&sources, 0);
-        let place = out.symbol("place", places, 0);
-        let mut boxes: Vec<_> = [count].into_iter().chain(node.shape.iter().copied()).collect();
-        if let Some(axis) = across {
-            boxes[axis + 1] /= 4;
-        }
-        let mut idx = out.unflatten(&place, &boxes);
-        if let Some(axis) = across {
-            idx[axis + 1] = idx[axis + 1].times(4);
-        }
+        let idx = first_result(&mut out, places, count, &node.shape, across);
         let cut = PartCut { parts: count, terms, lanes: if self.is_flat(g, source, FLAT) { 4 } else { 1 }, across };
         let part = out.part(id, &idx[1..], &idx[0], cut);
         let (arena, base) = (frame.arena(), frame.base(base));
         let word = idx[0].times(stride).plus(&flatten(&idx[1..], &node.shape)).plus(&out.base(base));
-        // Words from one result of an invocation to the next.
+        // Words from one result of an invocation to the next: those that lie apart are stored apart.
         let apart: usize = across.map_or(1, |axis| node.shape[axis + 1..].iter().product());
-        match apart {
-            1 => out.store(arena, &word, &part, node.dtype),
-            _ => (0..).zip(&part).for_each(|(c, part)| {
-                out.store(arena, &word.offset(c * apart), std::slice::from_ref(part), node.dtype);
-            }),
+        for (c, part) in part.chunks(if apart == 1 { 4 } else { 1 }).enumerate() {
+            out.store(arena, &word.offset(c * apart), part, node.dtype);
         }
         let (flops, what) = (out.flops * places as f64, format!("{count} parts of {} #{}", node.op.name(), id.0));
         self.within_turns(out.turns, &what)?;
@@ -126,4 +115,21 @@ impl Lowering<'_> {
         }
         Ok(all)
     }
+}
+
+/// Which part an invocation makes, and of which result, the first one if it makes four along an axis.
+fn first_result(
+    out: &mut Emitter<'_>,
+    places: usize,
+    parts: usize,
+    shape: &Shape,
+    across: Option<usize>,
+) -> Vec<Affine> {
+    let place = out.symbol("place", places, 0);
+    let mut boxes: Vec<_> = [parts].into_iter().chain(shape.iter().copied()).collect();
+    let Some(axis) = across.map(|axis| axis + 1) else { return out.unflatten(&place, &boxes) };
+    boxes[axis] /= 4;
+    let mut idx = out.unflatten(&place, &boxes);
+    idx[axis] = idx[axis].times(4);
+    idx
 }
