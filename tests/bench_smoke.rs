@@ -15,8 +15,8 @@ use suite::{Bed, Figure, Scale, Workload};
 /// What a workload answers at the smallest sizes, and how that is judged.
 fn figures(workload: &Workload, spoil: impl Fn(&mut Vec<f64>)) -> Vec<Figure> {
     let sizes = workload.at(Scale::Tiny);
-    let mut case =
-        (workload.build)(&Bed::of(&common::gpu()), sizes).unwrap_or_else(|error| panic!("{}: {error}", workload.id));
+    let mut case = (workload.build)(&Bed { gpu: &common::gpu(), tuner: None }, sizes)
+        .unwrap_or_else(|error| panic!("{}: {error}", workload.id));
     let mut answer = case.answer().unwrap_or_else(|error| panic!("{}: {error}", workload.id));
     spoil(&mut answer);
     let (cost, units) = (case.cost(), (workload.units)(sizes));
@@ -48,7 +48,7 @@ fn a_spoilt_answer_is_refused() {
 #[test]
 fn a_timed_run_starts_again_from_the_start() {
     let heat = suite::fields::heat_2d();
-    let mut case = (heat.build)(&Bed::of(&common::gpu()), heat.at(Scale::Tiny)).unwrap();
+    let mut case = (heat.build)(&Bed { gpu: &common::gpu(), tuner: None }, heat.at(Scale::Tiny)).unwrap();
     let first = case.answer().unwrap();
     let seconds = suite::time(&mut *case, 5).unwrap();
     assert_eq!(seconds.len(), 5);

@@ -79,12 +79,7 @@ pub struct Bed<'a> {
     pub tuner: Option<&'a RefCell<Tuner>>,
 }
 
-impl<'a> Bed<'a> {
-    /// A device as it is.
-    pub fn of(gpu: &'a Gpu) -> Self {
-        Bed { gpu, tuner: None }
-    }
-
+impl Bed<'_> {
     fn tune(&self, outputs: &[(&str, Var<'_>)], bindings: &Bindings, options: &CompileOptions) -> ergodic::Result<()> {
         let Some(tuner) = self.tuner else { return Ok(()) };
         let mut tuner = tuner.borrow_mut();
