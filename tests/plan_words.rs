@@ -11,7 +11,8 @@ use ergodic::plan::{Bindings, CompileOptions, Plan, Session};
 const PAIRS: &str = "array<vec2<u64>>";
 
 fn has_pairs(gpu: &Gpu) -> bool {
-    gpu.caps().is_software() && gpu.caps().int64
+    let caps = gpu.caps();
+    caps.is_software() && caps.int64 && caps.backend == wgpu::Backend::Vulkan
 }
 
 #[test]

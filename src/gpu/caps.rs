@@ -89,6 +89,11 @@ impl Caps {
         self.device_type == wgpu::DeviceType::Cpu
     }
 
+    /// Whether memory is dear by the word, and a word may have 64 bits: so it is on software adapters, and was measured on Vulkan's.
+    pub(crate) fn pays_by_word(&self) -> bool {
+        self.is_software() && self.int64 && self.backend == wgpu::Backend::Vulkan
+    }
+
     /// What [`Gpu::headless`](super::Gpu::headless) requests of an adapter for this tier.
     pub(super) fn request(tier: Tier, adapter: &wgpu::Adapter) -> (Features, wgpu::Limits) {
         match tier {

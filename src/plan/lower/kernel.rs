@@ -59,7 +59,7 @@ pub(super) struct Frame {
 impl Frame {
     pub fn new(caps: &Caps) -> Self {
         let wide_multiply = Form::plain(caps).wide_multiply;
-        Frame { wide_multiply, pairs: caps.is_software() && caps.int64, ..Frame::default() }
+        Frame { wide_multiply, pairs: caps.pays_by_word(), ..Frame::default() }
     }
 
     pub fn arena(&mut self) -> usize {
@@ -182,13 +182,10 @@ fn reaches(binding: usize, pairs: bool, text: &str) -> String {
     let b = buffer_name(binding);
     let body = |reach: Reach| match (reach, pairs) {
         (Reach::Load, false) => ("q: u32) -> vec4<u32>", format!("return {b}[q];")),
-        (Reach::Load, true) => (
-            "q: u32) -> vec4<u32>",
-            format!(
-                "let x = {b}[q]; let low = vec2<u32>(x); let high = vec2<u32>(x >> vec2<u32>(32u)); \
-                 return vec4<u32>(low.x, high.x, low.y, high.y);"
-            ),
-        ),
+        (Reach::Load, true) => {
+            let halves = format!("let x = {b}[q]; let low = vec2<u32>(x); let high = vec2<u32>(x >> vec2<u32>(32u));");
+            ("q: u32) -> vec4<u32>", format!("{halves} return vec4<u32>(low.x, high.x, low.y, high.y);"))
+        }
         (Reach::Pick, false) => ("q: u32, lane: u32) -> u32", format!("return {b}[q][lane];")),
         (Reach::Pick, true) => {
             ("q: u32, lane: u32) -> u32", format!("return u32({b}[q][lane / 2u] >> (32u * (lane % 2u)));"))
