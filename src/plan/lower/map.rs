@@ -10,9 +10,10 @@ use crate::plan::classify::{Domain, How};
 use crate::plan::emit::{Affine, Emitter, Val, flatten};
 use crate::plan::partition::Group;
 
-/// Fewest rows that are taken four at a time: fewer are better spread over a device one by one, if it has more lanes than two cores.
+/// Fewest rows that are taken four at a time: fewer are better spread over a device one by one.
 pub(super) const FLAT: usize = 1 << 14;
-const FLAT_ON_CORES: usize = 1 << 8;
+/// The same on a software adapter, where four groups are enough to keep its cores busy.
+const FLAT_ON_CORES: usize = 1 << 10;
 
 impl Lowering<'_> {
     pub(super) fn map(&self, g: usize, group: &Group, form: Form) -> Result<Option<Dispatch>> {
