@@ -22,14 +22,9 @@ impl MatmulSpec {
     /// The name of the problem, whatever computes it: n to a power of two, k, m, layouts, whether B is uniform.
     #[must_use]
     pub fn problem(&self) -> String {
-        let side = |layout: Layout, uniform: bool| match (layout, uniform) {
-            (Layout::Rows, false) => "rows",
-            (Layout::Cols, false) => "cols",
-            (Layout::Rows, true) => "rows uniform",
-            (Layout::Cols, true) => "cols uniform",
-        };
-        let (a, b) = (side(self.a, false), side(self.b, self.b_uniform));
-        format!("matmul {} x {} x {}, {a}, {b}", self.n.next_power_of_two(), self.k, self.m)
+        let side = |layout: Layout| if layout == Layout::Rows { "rows" } else { "cols" };
+        let (a, b, uniform) = (side(self.a), side(self.b), if self.b_uniform { " uniform" } else { "" });
+        format!("matmul {} x {} x {}, {a}, {b}{uniform}", self.n.next_power_of_two(), self.k, self.m)
     }
 
     /// This product by other tiles that the device can run, this one first. All give the same sums, in the same order over k

@@ -34,8 +34,8 @@ pub enum Source {
         count: usize,
         /// Words from one part to the next; a multiple of 4.
         stride: usize,
-        /// Whether the larger part counts, instead of their sum.
-        max: bool,
+        /// What the parts become.
+        fold: Fold,
     },
 }
 
@@ -47,13 +47,13 @@ pub fn buffer_name(binding: usize) -> String {
 /// The functions of a binding in generated code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reach {
-    /// `(vector) -> vec4<u32>`.
+    /// `(q: u32) -> vec4<u32>`: vector `q`.
     Load,
-    /// `(vector, lane) -> u32`.
+    /// `(q: u32, lane: u32) -> u32`: one word of it.
     Pick,
-    /// `(vector, vec4<u32>)`.
+    /// `(q: u32, x: vec4<u32>)`: vector `q` becomes `x`.
     Store,
-    /// `(vector, lane, u32)`.
+    /// `(q: u32, lane: u32, x: u32)`: one word of it becomes `x`.
     Put,
 }
 
@@ -67,6 +67,11 @@ impl Reach {
             Reach::Put => "put",
         };
         format!("{what}_{}", buffer_name(binding))
+    }
+
+    /// Whether a text calls it for this binding.
+    pub fn is_called(self, binding: usize, text: &str) -> bool {
+        text.contains(&format!("{}(", self.of(binding)))
     }
 }
 
@@ -88,10 +93,9 @@ impl Emitter<'_> {
                 let word = flat.plus(&self.base(base));
                 self.load(binding, &word, dtype)
             }
-            Source::Parts { binding, base, count, stride, max } => {
-                let fold = if max { Fold::Max } else { Fold::Sum };
+            Source::Parts { binding, base, count, stride, fold } => {
                 let at = flat.plus(&self.base(base));
-                if !max && count <= FEW_PARTS {
+                if fold == Fold::Sum && count <= FEW_PARTS {
                     let part = |e: &mut Self, c: Affine| e.load(binding, &at.plus(&c.times(stride)), dtype);
                     return self.total(count, dtype, part);
                 }

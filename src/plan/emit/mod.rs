@@ -21,11 +21,11 @@ pub use index::{Affine, Sym, SymInfo, flatten};
 pub use load::{Base, Reach, Source, buffer_name, offset_name};
 pub(super) use ops::{binary_flops, unary_flops};
 pub(super) use parts::PartCut;
+pub use sums::Fold;
 
 use crate::graph::{Node, NodeId};
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
-use sums::Fold;
 
 /// Components of a vector, in order.
 const XYZW: [&str; 4] = ["x", "y", "z", "w"];

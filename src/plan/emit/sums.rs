@@ -8,7 +8,7 @@ const UNROLL: usize = 64;
 
 /// What two terms of a reduction become.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fold {
+pub enum Fold {
     Sum,
     Max,
 }

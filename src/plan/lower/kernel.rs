@@ -133,7 +133,7 @@ impl Frame {
         for (i, slot) in self.slots.iter().enumerate() {
             let binding = i + FIRST_STORAGE;
             let name = buffer_name(binding);
-            let pairs = self.pairs && !body.contains(&format!("{}(", Reach::Put.of(binding)));
+            let pairs = self.pairs && !Reach::Put.is_called(binding, body);
             let ty = if pairs { "vec2<u64>" } else { "vec4<u32>" };
             let (space, name, ty, pairs) = match slot {
                 Slot::Fault => ("storage, read_write", "fault".into(), "atomic<u32>".into(), false),
@@ -181,28 +181,26 @@ impl Frame {
 fn reaches(binding: usize, pairs: bool, text: &str) -> String {
     let b = buffer_name(binding);
     let body = |reach: Reach| match (reach, pairs) {
-        (Reach::Load, false) => ("q: u32) -> vec4<u32>", format!("return {b}[q];")),
+        (Reach::Load, false) => format!("return {b}[q];"),
         (Reach::Load, true) => {
             let halves = format!("let x = {b}[q]; let low = vec2<u32>(x); let high = vec2<u32>(x >> vec2<u32>(32u));");
-            ("q: u32) -> vec4<u32>", format!("{halves} return vec4<u32>(low.x, high.x, low.y, high.y);"))
+            format!("{halves} return vec4<u32>(low.x, high.x, low.y, high.y);")
         }
-        (Reach::Pick, false) => ("q: u32, lane: u32) -> u32", format!("return {b}[q][lane];")),
-        (Reach::Pick, true) => {
-            ("q: u32, lane: u32) -> u32", format!("return u32({b}[q][lane / 2u] >> (32u * (lane % 2u)));"))
-        }
-        (Reach::Store, false) => ("q: u32, x: vec4<u32>)", format!("{b}[q] = x;")),
-        (Reach::Store, true) => {
-            ("q: u32, x: vec4<u32>)", format!("{b}[q] = vec2<u64>(x.xz) | (vec2<u64>(x.yw) << vec2<u32>(32u));"))
-        }
-        (Reach::Put, _) => ("q: u32, lane: u32, x: u32)", format!("{b}[q][lane] = x;")),
+        (Reach::Pick, false) => format!("return {b}[q][lane];"),
+        (Reach::Pick, true) => format!("return u32({b}[q][lane / 2u] >> (32u * (lane % 2u)));"),
+        (Reach::Store, false) => format!("{b}[q] = x;"),
+        (Reach::Store, true) => format!("{b}[q] = vec2<u64>(x.xz) | (vec2<u64>(x.yw) << vec2<u32>(32u));"),
+        (Reach::Put, _) => format!("{b}[q][lane] = x;"),
     };
-    let all = [Reach::Load, Reach::Pick, Reach::Store, Reach::Put].into_iter();
-    let called = all.filter(|reach| text.contains(&format!("{}(", reach.of(binding))));
-    let functions = called.map(|reach| {
-        let (signature, body) = body(reach);
-        format!("fn {}({signature} {{ {body} }}\n", reach.of(binding))
-    });
-    functions.collect()
+    let all = [
+        (Reach::Load, "(q: u32) -> vec4<u32>"),
+        (Reach::Pick, "(q: u32, lane: u32) -> u32"),
+        (Reach::Store, "(q: u32, x: vec4<u32>)"),
+        (Reach::Put, "(q: u32, lane: u32, x: u32)"),
+    ];
+    let called = all.into_iter().filter(|(reach, _)| reach.is_called(binding, text));
+    let text = |(reach, signature): (Reach, _)| format!("fn {}{signature} {{ {} }}\n", reach.of(binding), body(reach));
+    called.map(text).collect()
 }
 
 /// Bytes of the session block.

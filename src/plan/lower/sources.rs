@@ -3,7 +3,7 @@
 use super::kernel::Frame;
 use super::{Location, Lowering, MAX_WINDOWS, Needs, Sources, tiled};
 use crate::graph::{NodeId, Op};
-use crate::plan::emit::{Base, Source};
+use crate::plan::emit::{Base, Fold, Source};
 use crate::plan::partition::{Body, Group};
 use std::collections::{BTreeSet, HashMap};
 
@@ -40,9 +40,9 @@ impl Lowering<'_> {
         for &id in self.needs[g].reads.keys() {
             if self.reads_parts(id, g) {
                 let Some(&(base, count, stride)) = self.parts.get(&id) else { continue };
-                let max = matches!(self.node(id).op, Op::Max { .. });
+                let fold = Fold::of(&self.node(id).op);
                 let (binding, base) = (frame.arena(), frame.base(base));
-                sources.insert(id, Source::Parts { binding, base, count, stride, max });
+                sources.insert(id, Source::Parts { binding, base, count, stride, fold });
             } else if let Some((binding, base)) = self.place_of(frame, id, false) {
                 sources.insert(id, Source::Words { binding, base });
             }
