@@ -71,6 +71,56 @@ fn each_text_is_compiled_once_however_often_a_plan_uses_it() -> Result<()> {
 }
 
 #[test]
+fn kernels_that_several_threads_ask_for_at_once_are_compiled_once() -> Result<()> {
+    let gpu = common::fresh(|_| ());
+    let sources: Vec<_> =
+        (0..6).map(|i| common::kernel("scale", doubling(i), &[ergodic::gpu::Binding::ReadWrite])).collect();
+    let sources: Vec<_> = sources.iter().collect();
+    let made: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..8).map(|_| scope.spawn(|| gpu.pipelines(&sources))).collect();
+        threads.into_iter().map(|thread| thread.join().expect("no panic")).collect::<Result<_>>()
+    })?;
+    assert_eq!((gpu.pipeline_stats().misses, gpu.pipeline_stats().hits), (6, 42));
+    assert!(made.iter().flat_map(|all| all.iter().zip(&made[0])).all(|(a, b)| std::sync::Arc::ptr_eq(a, b)));
+    Ok(())
+}
+
+#[test]
+fn a_kernel_that_failed_may_be_tried_again_by_those_who_waited_for_it() {
+    let gpu = common::fresh(|_| ());
+    let bad = common::kernel("bad", "fn", &[]);
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| assert!(matches!(gpu.pipeline(&bad), Err(Error::Shader { kernel, .. }) if kernel == "bad")));
+        }
+    });
+}
+
+#[test]
+fn the_same_network_in_two_plans_is_the_same_kernels() -> Result<()> {
+    let gpu = common::fresh(|_| ());
+    let mlp = Mlp::new(&[5, 17, 13, 1], Activation::Silu)?;
+    let compile = |n_keys: u32| {
+        let g = Graph::new();
+        let _ = g.full(0.5 * f64::from(n_keys), [ROWS, 17]); // with one key, a constant of the network is older than its values
+        let (theta, x, key) = (g.input("theta", [mlp.layout().len()]), g.input("x", [ROWS, 5]), g.key("key"));
+        let noise = (0..n_keys).map(|i| key.fold_in(i).normal([3, 2]).sum_all()).reduce(|a, b| a + b);
+        let options = CompileOptions { products: Products::Tiled, ..CompileOptions::default() };
+        let loss = mlp.apply(theta, x)?.square().mean_all();
+        let outputs = [("gradient", grad(loss, theta)?), ("noise", noise.expect("one key at least"))];
+        Plan::compile(&gpu, &outputs, &options)
+    };
+    let (one, three) = (compile(1)?, compile(3)?);
+    let others = |plan: &Plan, than: &Plan| {
+        let there: Vec<_> = than.dispatches().iter().map(|d| &d.source).collect();
+        plan.dispatches().iter().filter(|d| !there.contains(&&d.source)).count()
+    };
+    assert!(one.dispatches().len() > 3, "{}", one.report());
+    assert_eq!((others(&one, &three), others(&three, &one)), (1, 1), "only the kernel of the noise is another one");
+    Ok(())
+}
+
+#[test]
 fn of_several_kernels_that_are_wrong_the_first_is_reported_each_time() {
     let gpu = common::fresh(|_| ());
     let good: Vec<_> =

@@ -6,9 +6,9 @@ use super::health::lock;
 use super::reflect::Reflection;
 use crate::error::{Error, Result};
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::num::NonZeroU64;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// One entry of a kernel's only bind group. Its index is its place in the list.
@@ -67,7 +67,75 @@ pub struct PipelineStats {
 
 /// Pipelines are keyed by the whole source, so that no two texts can be taken for each other.
 #[derive(Default)]
-pub(super) struct PipelineCache(Mutex<(HashMap<KernelSource, Arc<Pipeline>>, PipelineStats)>, Mutex<Stopwatch>);
+pub(super) struct PipelineCache {
+    kernels: Mutex<Kernels>,
+    /// Told whenever a kernel that was in the making is there, or will not be.
+    ended: Condvar,
+    watch: Mutex<Stopwatch>,
+}
+
+#[derive(Default)]
+struct Kernels {
+    /// `None` while somebody compiles it.
+    known: HashMap<KernelSource, Option<Arc<Pipeline>>>,
+    stats: PipelineStats,
+}
+
+impl PipelineCache {
+    /// Returns when none of these is in the making. `None` if one of them is not there either, because making it failed.
+    fn wait_for(&self, sources: &[&KernelSource]) -> Option<Vec<Arc<Pipeline>>> {
+        let in_the_making =
+            |kernels: &Kernels| sources.iter().any(|source| matches!(kernels.known.get(*source), Some(None)));
+        let mut kernels = lock(&self.kernels);
+        while in_the_making(&kernels) {
+            kernels = self.ended.wait(kernels).unwrap_or_else(PoisonError::into_inner);
+        }
+        sources.iter().map(|source| kernels.known.get(*source)?.clone()).collect()
+    }
+}
+
+/// Kernels that one thread undertook to compile. Those without a pipeline when it goes, after an error or a panic, are free again.
+struct Claim<'a> {
+    cache: &'a PipelineCache,
+    sources: Vec<&'a KernelSource>,
+}
+
+impl<'a> Claim<'a> {
+    /// Of these, each once and in order, those that nobody has compiled and nobody is compiling.
+    fn new(cache: &'a PipelineCache, sources: &[&'a KernelSource]) -> Self {
+        let known = &mut lock(&cache.kernels).known;
+        let mut claim = Claim { cache, sources: vec![] };
+        for &source in sources {
+            if !known.contains_key(source) {
+                known.insert(source.clone(), None);
+                claim.sources.push(source);
+            }
+        }
+        claim
+    }
+
+    /// Hands in what was made of them, in order, up to the first error.
+    fn fulfil(self, made: Vec<Result<Pipeline>>) -> Result<()> {
+        let kernels = &mut *lock(&self.cache.kernels);
+        for (source, made) in self.sources.iter().zip(made) {
+            kernels.known.insert((*source).clone(), Some(Arc::new(made?)));
+            kernels.stats.misses += 1;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        let known = &mut lock(&self.cache.kernels).known;
+        for &source in &self.sources {
+            if let Some(None) = known.get(source) {
+                known.remove(source);
+            }
+        }
+        self.cache.ended.notify_all();
+    }
+}
 
 /// Wall time with at least one plan in the making: what two threads do at once counts once.
 #[derive(Default)]
@@ -110,60 +178,45 @@ impl Gpu {
     /// [`Error::Shader`] and [`Error::LimitExceeded`] as [`KernelSource::reflect`] gives them, [`Error::Shader`] if the
     /// driver's compiler refuses, [`Error::DeviceLost`].
     pub fn pipeline(&self, source: &KernelSource) -> Result<Arc<Pipeline>> {
-        let cache = &self.pipeline_cache().0;
-        {
-            let (pipelines, stats) = &mut *lock(cache);
-            if let Some(found) = pipelines.get(source) {
-                stats.hits += 1;
-                return Ok(found.clone());
-            }
-        }
-        // Compiling takes milliseconds to seconds; two threads may both do it, and the first one's result stays.
-        let made = Arc::new(self.compile(source)?);
-        let (pipelines, stats) = &mut *lock(cache);
-        stats.misses += 1;
-        Ok(pipelines.entry(source.clone()).or_insert(made).clone())
+        Ok(self.pipelines(&[source])?.remove(0)) // one for one
     }
 
     /// Compiled kernels for all of these, in order. Those that were not asked for before are compiled side by side, by as many
-    /// threads as the machine has cores, and the calling one is among them.
+    /// threads as the machine has cores, and the calling one is among them. A kernel that another thread is compiling is waited for.
     ///
     /// # Errors
     /// Those of [`pipeline`](Self::pipeline), of the first source in order that has one.
     pub fn pipelines(&self, sources: &[&KernelSource]) -> Result<Vec<Arc<Pipeline>>> {
-        let missing = self.missing(sources);
-        let made = side_by_side(missing.len(), |i| self.compile(missing[i]));
-        if let Some(disk) = self.disk().filter(|_| !missing.is_empty()) {
-            disk.save();
+        let cache = self.pipeline_cache();
+        let mut compiled = 0;
+        loop {
+            let claim = Claim::new(cache, sources);
+            if !claim.sources.is_empty() {
+                compiled += claim.sources.len();
+                let made = side_by_side(claim.sources.len(), |i| self.compile(claim.sources[i]));
+                let fulfilled = claim.fulfil(made);
+                if let Some(disk) = self.disk() {
+                    disk.save();
+                }
+                fulfilled?;
+            }
+            if let Some(all) = cache.wait_for(sources) {
+                lock(&cache.kernels).stats.hits += (sources.len() - compiled) as u64;
+                return Ok(all);
+            }
         }
-        let mut known = lock(&self.pipeline_cache().0);
-        let (pipelines, stats) = &mut *known;
-        for (source, made) in missing.iter().zip(made) {
-            pipelines.entry((*source).clone()).or_insert(Arc::new(made?));
-            stats.misses += 1;
-        }
-        stats.hits += (sources.len() - missing.len()) as u64;
-        // The map holds every source by now: a lookup that fails would be a source that changed its hash.
-        Ok(sources.iter().filter_map(|source| pipelines.get(*source)).cloned().collect())
-    }
-
-    /// Sources without a pipeline, each once, in order.
-    fn missing<'s>(&self, sources: &[&'s KernelSource]) -> Vec<&'s KernelSource> {
-        let known = lock(&self.pipeline_cache().0);
-        let mut seen = HashSet::new();
-        sources.iter().copied().filter(|source| !known.0.contains_key(*source) && seen.insert(*source)).collect()
     }
 
     /// Runs `compile` and counts its wall time in [`PipelineStats::plan_time`].
     pub(crate) fn timed<R>(&self, compile: impl FnOnce() -> R) -> R {
-        let _counted = Counted::new(&self.pipeline_cache().1);
+        let _counted = Counted::new(&self.pipeline_cache().watch);
         compile()
     }
 
     /// How the pipeline cache did so far.
     pub fn pipeline_stats(&self) -> PipelineStats {
-        let plan_time = lock(&self.pipeline_cache().1).total;
-        PipelineStats { plan_time, ..lock(&self.pipeline_cache().0).1 }
+        let plan_time = lock(&self.pipeline_cache().watch).total;
+        PipelineStats { plan_time, ..lock(&self.pipeline_cache().kernels).stats }
     }
 
     /// A bind group for a kernel, with one resource per declared binding.
@@ -183,7 +236,7 @@ impl Gpu {
     }
 
     fn compile(&self, source: &KernelSource) -> Result<Pipeline> {
-        let reflection = source.reflect(self.caps())?;
+        let (reflection, module) = source.parse(self.caps())?;
         self.texts().map_or(Ok(()), |texts| texts.keep(source))?;
         let label = format!("ergodic/{}", source.name);
         let label = Some(label.as_str());
@@ -195,9 +248,11 @@ impl Gpu {
                 bind_group_layouts: &[Some(&layout)],
                 immediate_size: reflection.immediate_bytes,
             });
-            let wgsl =
-                if cfg!(target_arch = "wasm32") { for_browsers(&source.wgsl) } else { source.wgsl.as_str().into() };
-            let source = wgpu::ShaderSource::Wgsl(wgsl);
+            let source = if cfg!(target_arch = "wasm32") {
+                wgpu::ShaderSource::Wgsl(for_browsers(&source.wgsl))
+            } else {
+                wgpu::ShaderSource::Naga(Cow::Owned(module))
+            };
             let module = device.create_shader_module(wgpu::ShaderModuleDescriptor { label, source });
             let raw = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
                 label,

@@ -26,6 +26,11 @@ impl KernelSource {
     /// [`Error::Shader`] with the line and an excerpt, or with the two things that disagree; [`Error::LimitExceeded`] for
     /// bindings, workgroup memory or invocations over the device's limits.
     pub fn reflect(&self, caps: &Caps) -> Result<Reflection> {
+        Ok(self.parse(caps)?.0)
+    }
+
+    /// [`reflect`](Self::reflect), and what it parsed.
+    pub(super) fn parse(&self, caps: &Caps) -> Result<(Reflection, Module)> {
         let module = naga::front::wgsl::parse_str(&self.wgsl).map_err(|error| {
             let line = error.location(&self.wgsl).map(|at| at.line_number as usize);
             self.invalid(line, &error.emit_to_string_with_path(&self.wgsl, &self.name))
@@ -49,7 +54,7 @@ impl KernelSource {
             workgroup_bytes: bytes(AddressSpace::WorkGroup),
         };
         self.check_limits(&found, caps)?;
-        Ok(found)
+        Ok((found, module))
     }
 
     fn check_entry_point(&self, module: &Module, caps: &Caps) -> Result<()> {

@@ -17,7 +17,8 @@ impl Graph {
         }
         let id = loop {
             if matches!(op, Op::Binary(f) if f.commutes()) {
-                args.sort_unstable();
+                // Constants last, so that the same expression in two graphs is the same text.
+                args.sort_unstable_by_key(|&arg| (inner.constant(arg).is_some(), arg));
             }
             match inner.simplify(&op, &args, &shape, dtype) {
                 Some(Simpler::Same(id)) => break id,

@@ -119,16 +119,17 @@ impl Frame {
     }
 
     /// The declarations of the bindings, and of the functions through which this text reaches them.
-    pub fn declarations(&self, n_keys: usize, body: &str) -> String {
+    fn declarations(&self, n_keys: usize, body: &str) -> String {
         let quads = self.offsets.len().div_ceil(4).max(1);
+        let places = key_places(n_keys);
+        let keys = if places > 0 { format!(", keys: array<vec4<u32>, {places}>") } else { String::new() };
         let mut text = format!(
             "struct Ring {{ offset: u32, count: u32 }}\n\
-             struct Session {{ base_step: u32, inf_bits: u32, nan_bits: u32, seed_pad: u32, keys: array<vec4<u32>, {}> }}\n\
+             struct Session {{ base_step: u32, inf_bits: u32, nan_bits: u32, seed_pad: u32{keys} }}\n\
              @group(0) @binding(0) var<uniform> ring: Ring;\n\
              struct Offsets {{ at: array<vec4<u32>, {quads}> }}\n\
              @group(0) @binding(1) var<uniform> session: Session;\n\
-             @group(0) @binding(2) var<uniform> offsets: Offsets;\n",
-            n_keys.max(1)
+             @group(0) @binding(2) var<uniform> offsets: Offsets;\n"
         );
         for (i, slot) in self.slots.iter().enumerate() {
             let binding = i + FIRST_STORAGE;
@@ -147,7 +148,7 @@ impl Frame {
         text
     }
 
-    /// The finished kernel: imports, bindings and this text.
+    /// The finished kernel: imports, bindings and this text. The session has `n_keys` keys so far.
     pub fn source(&self, name: &str, text: &str, n_keys: usize, workgroup_size: u32) -> Result<KernelSource> {
         let uses = |words: &[&str]| words.iter().any(|word| text.contains(word));
         let mut whole = String::from("#import lib/index\n");
@@ -157,6 +158,7 @@ impl Frame {
         if uses(&["philox4x32("]) {
             whole.push_str("#import lib/philox\n");
         }
+        let n_keys = if uses(&["session.keys"]) { n_keys } else { 0 };
         whole.push_str(&self.declarations(n_keys, text));
         whole.push_str(text);
         let wgsl = preprocess(name, &whole, &Defines::new().set("WIDE_MULTIPLY", self.wide_multiply))?;
@@ -203,9 +205,14 @@ fn reaches(binding: usize, pairs: bool, text: &str) -> String {
     called.map(text).collect()
 }
 
+/// Places for so many keys: by sixteens, so that the same code in another plan is the same text, and compiled once.
+fn key_places(n_keys: usize) -> usize {
+    n_keys.next_multiple_of(16)
+}
+
 /// Bytes of the session block.
 pub fn session_bytes(n_keys: usize) -> u64 {
-    16 + 16 * n_keys.max(1) as u64
+    16 + 16 * key_places(n_keys) as u64
 }
 
 /// Bytes of a table of offsets.
