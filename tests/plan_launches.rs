@@ -34,6 +34,11 @@ fn after(plan: &Plan, graph: &Graph, outputs: &[(&str, Var<'_>)], steps: u64) ->
 /// Rounding of a few dozen operations on numbers of order 1.
 const TOLERANCE: f32 = 2e-5;
 
+fn same(gpu: &Gpu, a: &[Vec<f32>], b: &[Vec<f32>]) -> bool {
+    let bound = |x: f32| if gpu.caps().is_software() { 0.0 } else { TOLERANCE * (1.0 + x.abs()) };
+    a.concat().iter().zip(b.concat()).all(|(x, y)| (x - y).abs() <= bound(*x))
+}
+
 /// The same numbers, in so many launches fewer; and what the graph means, after one step.
 fn check(what: &str, fewer: usize, build: impl for<'g> Fn(&'g Graph) -> Vec<(&'static str, Var<'g>)>) {
     for (tier, gpu) in common::gpus() {
@@ -44,9 +49,7 @@ fn check(what: &str, fewer: usize, build: impl for<'g> Fn(&'g Graph) -> Vec<(&'s
         assert!(launches[0] >= launches[1] + fewer, "{what} on {tier}: {}{}", apart.report(), shared.report());
         for steps in [1, 2, 3] {
             let (a, b) = (after(&apart, &graph, &outputs, steps), after(&shared, &graph, &outputs, steps));
-            let bound = |x: f32| if gpu.caps().is_software() { 0.0 } else { TOLERANCE * (1.0 + x.abs()) };
-            let same = a.concat().iter().zip(b.concat()).all(|(x, y)| (x - y).abs() <= bound(*x));
-            assert!(same, "{what} on {tier}, {steps} steps: {a:?} {b:?} {}", shared.report());
+            assert!(same(&gpu, &a, &b), "{what} on {tier}, {steps} steps: {a:?} {b:?} {}", shared.report());
         }
         assert_plan_close(what, &shared, &graph, &outputs, f64::from(TOLERANCE));
     }
@@ -105,6 +108,29 @@ fn more_kernels_and_more_tensors_than_a_launch_may_have() {
         let part = |i: usize| x.narrow(0, i, 20 + i % 3).sin() * (1.0 + i as f64);
         names.iter().enumerate().map(|(i, name)| (*name, part(i))).collect()
     });
+}
+
+/// Products in a row, of 8 MiB each, and what their rows add up to.
+fn chain(g: &Graph, length: usize) -> Vec<(&'static str, Var<'_>)> {
+    let (w, mut x, mut outputs) = (g.input("w", [256, 256]), g.input("x", [8192, 256]), vec![]);
+    for i in 0..length {
+        x = (x * 0.1).matmul(w).sin();
+        outputs.push((&*format!("sum {i}").leak(), x.square().sum(1)));
+    }
+    outputs
+}
+
+#[test]
+fn what_a_shared_launch_holds_is_at_most_twice_the_memory_of_launches_apart() {
+    let gpu = common::gpu();
+    let graph = Graph::new();
+    let outputs = chain(&graph, 12);
+    let (apart, shared) = (compile(&gpu, &outputs, Launches::Apart), compile(&gpu, &outputs, Launches::Shared));
+    let reports = || format!("{}{}", apart.report(), shared.report());
+    assert!(shared.arena_bytes() <= 2 * apart.arena_bytes(), "{}", reports());
+    assert!(shared.dispatches().len() < apart.dispatches().len(), "{}", reports());
+    let after = |plan: &Plan| after(plan, &graph, &outputs, 1);
+    assert!(same(&gpu, &after(&apart), &after(&shared)), "{}", reports());
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Compilation: from named variables to a plan.
 
 use super::choices::Choices;
-use super::launches::Launches;
+use super::launches::{Launches, in_launches};
 use super::leap::{self, Leap};
 use super::lower::{Dispatch, KeyPath, Lowered, Shadow, TensorDecl, Tiles, lower, windowed};
 use super::memory::Constants;
@@ -319,14 +319,15 @@ fn compiled(
         let options = CompileOptions { stencils: Stencils::Single, ..options.clone() };
         return compiled(search, outputs, (&options, choices), stages, spread);
     }
-    let partition = part.run().share_launches(&part, caps, options.launches);
+    let lower = |partition: &Partition| lower(&part, partition, outputs, choices);
+    let (partition, lowered) = in_launches(part.run(), (&part, caps, options.launches), lower)?;
     let mut notes = vec![];
     if let Some(reason) = part.passes.reason {
         notes.push(format!("stencils are computed one at a time: {reason}"));
     } else if let (Err(reason), false) = (&leaps, part.passes.list.is_empty()) {
         notes.push(format!("steps of a run are taken one by one: {reason}"));
     }
-    let (lowered, cuts) = (lower(&part, &partition, outputs, choices)?, describe(nodes, &partition));
+    let cuts = describe(nodes, &partition);
     Ok(Kernels { lowered, cuts, leaps: leaps.unwrap_or_default(), notes })
 }
 

@@ -12,8 +12,9 @@
 //! But for what one launch can bind, no order has fewer of them. Software adapters start kernels quickly and compile long ones slowly,
 //! so there each has its own launch.
 
-use super::lower::{Needs, needs, places};
+use super::lower::{Lowered, Needs, needs, places};
 use super::partition::{Body, Group, Partition, Partitioner};
+use crate::error::Result;
 use crate::gpu::Caps;
 use crate::graph::NodeId;
 use std::collections::BTreeSet;
@@ -45,12 +46,38 @@ const SMALL: usize = 1 << 18;
 /// Most kernels in a launch: their text is one.
 const KERNELS: usize = 12;
 
-impl Partition {
-    /// Puts the kernels in order of launch, and small ones together.
-    pub fn share_launches(self, part: &Partitioner<'_>, caps: &Caps, option: Launches) -> Partition {
-        if self.groups.len() < 2 || !option.are_shared(caps) {
-            return self;
+/// Words of intermediate values, 32 MiB, that a GPU's cache holds beside those that a kernel works on.
+const HELD: usize = 1 << 23;
+
+/// The kernels in order of launch, and what `lower` makes of them.
+///
+/// Kernels that share a launch wait for the last of them, and what they read is held until then. Where that doubles the memory of
+/// a plan, and more than a cache has, launches are shared only within stretches of it.
+pub fn in_launches(
+    apart: Partition,
+    (part, caps, option): (&Partitioner<'_>, &Caps, Launches),
+    lower: impl Fn(&Partition) -> Result<Lowered>,
+) -> Result<(Partition, Lowered)> {
+    let lowered = |partition: Partition| lower(&partition).map(|lowered| (partition, lowered));
+    if apart.groups.len() < 2 || !option.are_shared(caps) {
+        return lowered(apart);
+    }
+    let mut stretches = 1;
+    let mut made = lowered(apart.share_launches(part, stretches))?;
+    if made.1.arena_words > HELD {
+        let most = 2 * lower(&apart)?.arena_words;
+        // It ends: of stretches of one kernel each the memory is that of kernels apart.
+        while made.1.arena_words > most {
+            stretches *= 2;
+            made = lowered(apart.share_launches(part, stretches))?;
         }
+    }
+    Ok(made)
+}
+
+impl Partition {
+    /// Puts the kernels of each of so many stretches in order of launch, and small ones together.
+    fn share_launches(&self, part: &Partitioner<'_>, stretches: usize) -> Partition {
         let all = Waits { part, groups: &self.groups, needs: needs(part, &self.groups) };
         let small: Vec<_> = self.groups.iter().enumerate().map(|(g, group)| all.is_small(g, group)).collect();
         let mut depth: Vec<usize> = vec![];
@@ -58,13 +85,13 @@ impl Partition {
             let before = all.of(g).into_iter().map(|other| depth[other]).max().unwrap_or(0);
             depth.push(before + usize::from(*own));
         }
+        let turn = |g: usize| (g * stretches / small.len(), depth[g], !small[g]);
         // Stable: kernels are in an order in which each comes after those that it waits for.
         let mut order: Vec<_> = (0..self.groups.len()).collect();
-        order.sort_by_key(|&g| (depth[g], !small[g]));
+        order.sort_by_key(|&g| turn(g));
         let mut shared: Vec<Vec<usize>> = vec![];
         for &g in &order {
-            let takes =
-                |last: &Vec<usize>| small[g] && small[last[0]] && depth[last[0]] == depth[g] && all.fit(last, g);
+            let takes = |last: &Vec<usize>| small[g] && turn(last[0]) == turn(g) && all.fit(last, g);
             match shared.last_mut() {
                 Some(last) if takes(last) => last.push(g),
                 _ => shared.push(vec![g]),
@@ -72,7 +99,7 @@ impl Partition {
         }
         let launches = shared.iter().enumerate().flat_map(|(launch, of)| vec![launch; of.len()]).collect();
         let groups = order.iter().map(|&g| self.groups[g].clone()).collect();
-        Partition { groups, launches, cut: self.cut }
+        Partition { groups, launches, cut: self.cut.clone() }
     }
 }
 
