@@ -3,7 +3,7 @@
 mod common;
 
 use ergodic::autodiff::grad;
-use ergodic::gpu::{Gpu, KernelSource, Tensor};
+use ergodic::gpu::{Binding, Gpu, KernelSource, Tensor};
 use ergodic::graph::{DType, Graph};
 use ergodic::nn::{Activation, Mlp};
 use ergodic::plan::{Bindings, CompileOptions, Plan, Products, Session};
@@ -61,8 +61,7 @@ fn bits(values: &[f32]) -> Vec<u32> {
 #[test]
 fn each_text_is_compiled_once_however_often_a_plan_uses_it() -> Result<()> {
     let gpu = common::fresh(|_| ());
-    let source = |factor: u32| common::kernel("scale", doubling(factor), &[ergodic::gpu::Binding::ReadWrite]);
-    let (two, three) = (source(2), source(3));
+    let (two, three) = (scaling(2), scaling(3));
     let made = gpu.pipelines(&[&two, &three, &two, &two])?;
     assert_eq!((gpu.pipeline_stats().misses, gpu.pipeline_stats().hits), (2, 2));
     let same = |i: usize, j: usize| std::sync::Arc::ptr_eq(&made[i], &made[j]);
@@ -73,8 +72,7 @@ fn each_text_is_compiled_once_however_often_a_plan_uses_it() -> Result<()> {
 #[test]
 fn kernels_that_several_threads_ask_for_at_once_are_compiled_once() -> Result<()> {
     let gpu = common::fresh(|_| ());
-    let sources: Vec<_> =
-        (0..6).map(|i| common::kernel("scale", doubling(i), &[ergodic::gpu::Binding::ReadWrite])).collect();
+    let sources: Vec<_> = (0..6).map(scaling).collect();
     let sources: Vec<_> = sources.iter().collect();
     let made: Vec<_> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..8).map(|_| scope.spawn(|| gpu.pipelines(&sources))).collect();
@@ -123,8 +121,7 @@ fn the_same_network_in_two_plans_is_the_same_kernels() -> Result<()> {
 #[test]
 fn of_several_kernels_that_are_wrong_the_first_is_reported_each_time() {
     let gpu = common::fresh(|_| ());
-    let good: Vec<_> =
-        (0..8).map(|i| common::kernel("good", doubling(i), &[ergodic::gpu::Binding::ReadWrite])).collect();
+    let good: Vec<_> = (0..8).map(scaling).collect();
     let bad = |name: &str| common::kernel(name, "fn", &[]);
     let (first, second) = (bad("first"), bad("second"));
     let mut sources: Vec<_> = good.iter().collect();
@@ -153,12 +150,13 @@ fn the_time_of_compiling_plans_adds_up() -> Result<()> {
     Ok(())
 }
 
-fn doubling(factor: u32) -> String {
-    format!(
+fn scaling(factor: u32) -> KernelSource {
+    let text = format!(
         "@group(0) @binding(0) var<storage, read_write> x: array<f32>;\n\
          @compute @workgroup_size(64)\n\
          fn main(@builtin(global_invocation_id) id: vec3<u32>) {{ x[id.x] = f32({factor}u) * x[id.x]; }}\n"
-    )
+    );
+    common::kernel("scale", text, &[Binding::ReadWrite])
 }
 
 #[test]

@@ -82,15 +82,17 @@ struct Kernels {
 }
 
 impl PipelineCache {
-    /// Returns when none of these is in the making. `None` if one of them is not there either, because making it failed.
+    /// Waits until all of these are compiled. `None` if one of them is not there, because making it failed.
     fn wait_for(&self, sources: &[&KernelSource]) -> Option<Vec<Arc<Pipeline>>> {
-        let in_the_making =
-            |kernels: &Kernels| sources.iter().any(|source| matches!(kernels.known.get(*source), Some(None)));
         let mut kernels = lock(&self.kernels);
-        while in_the_making(&kernels) {
+        loop {
+            let there: Vec<_> =
+                sources.iter().map(|source| kernels.known.get(*source).cloned()).collect::<Option<_>>()?;
+            if let Some(all) = there.into_iter().collect() {
+                return Some(all);
+            }
             kernels = self.ended.wait(kernels).unwrap_or_else(PoisonError::into_inner);
         }
-        sources.iter().map(|source| kernels.known.get(*source)?.clone()).collect()
     }
 }
 
@@ -118,7 +120,10 @@ impl<'a> Claim<'a> {
     fn fulfil(self, made: Vec<Result<Pipeline>>) -> Result<()> {
         let kernels = &mut *lock(&self.cache.kernels);
         for (source, made) in self.sources.iter().zip(made) {
-            kernels.known.insert((*source).clone(), Some(Arc::new(made?)));
+            let made = Some(Arc::new(made?));
+            if let Some(place) = kernels.known.get_mut(*source) {
+                *place = made;
+            }
             kernels.stats.misses += 1;
         }
         Ok(())
