@@ -3,8 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use ergodic::data::tabular::moments;
-use ergodic::data::{TableSpec, table};
+use ergodic::data::{TableSpec, moments, table};
 use ergodic::methods::interpolant::GaussianMixture;
 
 /// The file, or a word that it is not here.

@@ -5,8 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use ergodic::data::table::{self, Selection, Table};
-use ergodic::data::tabular::moments;
-use ergodic::data::{Plane, Prepared, Standard, TableSpec, distance, npy};
+use ergodic::data::{Plane, Prepared, Standard, TableSpec, distance, moments, npy};
 use ergodic::methods::interpolant::GaussianMixture;
 use ergodic::random::RngKey;
 use flate2::{Compression, write::GzEncoder};

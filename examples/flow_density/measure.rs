@@ -2,7 +2,7 @@
 
 use super::problem::Problem;
 use super::rows::Rows;
-use ergodic::data::{distance, npy, tabular};
+use ergodic::data::{distance, moments, npy};
 use ergodic::dynamics::Estimate;
 use ergodic::gpu::{Gpu, Tensor};
 use ergodic::methods::interpolant::{Field, Flow, GaussianMixture, Source, bits_per_dimension, cross_entropy};
@@ -63,7 +63,7 @@ pub fn likelihoods(run: &mut Run, problem: &Problem, rows: &Rows, flow: &Flow) -
     set(run, "bits_per_dim", bits_per_dimension(nll, d));
     set(run, "bits_per_dim_original", bits_per_dimension(own, d));
     run.metrics.set("log_det", scale).set("dimensions", d as f64).set("test_rows", model.len() as f64);
-    let (centre, covariance) = tabular::moments(&data.train, d);
+    let (centre, covariance) = moments(&data.train, d);
     match GaussianMixture::new(&[1.0], &[centre], &[covariance]) {
         Ok(gaussian) => {
             let plain: Vec<_> = data.test.chunks_exact(d).map(|row| gaussian.log_density(&wide(row))).collect();

@@ -8,6 +8,7 @@
 //! | [`tabular`] | such rows made ready: noise, columns dropped, split, standardised, with the volume of the scale |
 //! | [`npy`] | NumPy arrays, so that Python reads what a run leaves |
 //! | [`digits`] | MNIST digits in chosen proportions, scaled and pooled |
+//! | [`moments()`] | means and covariances of rows |
 //! | [`pca`] | principal components in f64 |
 //! | [`synthetic`] | Gaussian mixtures with exact counts and an exact density |
 //! | [`plane`] | checkerboard, rings, pinwheel and other densities in the plane, most with exact entropies |
@@ -19,6 +20,7 @@ pub mod digits;
 pub mod distance;
 pub mod file;
 pub mod idx;
+mod moments;
 pub mod npy;
 pub mod pca;
 pub mod plane;
@@ -27,6 +29,7 @@ pub mod table;
 pub mod tabular;
 
 pub use digits::{Digits, MnistSubset};
+pub use moments::moments;
 pub use pca::Pca;
 pub use plane::Plane;
 pub use synthetic::{GaussianMixture, Samples};

@@ -11,9 +11,9 @@
 //!
 //! Source: Jolliffe, Principal Component Analysis, section 3.1.
 
-use faer::linalg::matmul::triangular::{self, BlockStructure};
-use faer::{Accum, Mat, Par, Side};
+use faer::Side;
 
+use super::moments::mean_and_lower;
 use crate::{Error, Result};
 
 /// A linear map to the leading `k` components and back.
@@ -51,11 +51,7 @@ impl Pca {
     pub fn fit(data: &[f32], p: usize, k: usize) -> Result<Self> {
         let n = data.len() / p.max(1);
         check(data, n, p, k)?;
-        let mut mean = vec![0.0; p];
-        for row in data.chunks_exact(p) {
-            mean.iter_mut().zip(row).for_each(|(m, x)| *m += f64::from(*x) / n as f64);
-        }
-        let covariance = covariance(data, &mean);
+        let (mean, covariance) = mean_and_lower(data, p);
         // A non-finite value is excluded above, and the QR iteration of a finite symmetric matrix converges.
         let eigen = covariance.self_adjoint_eigen(Side::Lower).map_err(|_| not_converged(p))?;
         // Eigenvalues come smallest first; those that are zero come out as rounding of either sign.
@@ -144,17 +140,6 @@ fn check(data: &[f32], n: usize, p: usize, k: usize) -> Result<()> {
         return Err(Error::Invalid { what: "value of the data", got, want: "finite" });
     }
     Ok(())
-}
-
-/// `[p, p]`: its lower triangle; what is above stays zero.
-fn covariance(data: &[f32], mean: &[f64]) -> Mat<f64> {
-    let (p, n) = (mean.len(), data.len() / mean.len());
-    let centred = Mat::from_fn(p, n, |j, i| f64::from(data[i * p + j]) - mean[j]);
-    let mut c = Mat::zeros(p, p);
-    let (lower, whole) = (BlockStructure::TriangularLower, BlockStructure::Rectangular);
-    let factor = 1.0 / n as f64;
-    triangular::matmul(&mut c, lower, Accum::Replace, &centred, whole, centred.transpose(), whole, factor, Par::Seq);
-    c
 }
 
 fn not_converged(p: usize) -> Error {

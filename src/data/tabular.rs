@@ -22,9 +22,10 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use faer::{Mat, Side};
+use faer::Side;
 use serde::{Deserialize, Serialize};
 
+use crate::data::moments::{mean_and_lower, moments};
 use crate::data::table::{self, Selection, Table};
 use crate::random::RngKey;
 use crate::{Error, Result};
@@ -310,39 +311,17 @@ impl Standard {
 
 /// The Cholesky factor of the correlations of standardised rows.
 fn factor(z: &[f32], d: usize) -> Result<Vec<f64>> {
-    let (_, c) = moments(z, d);
+    let (_, c) = mean_and_lower(z, d);
     let dependent = || Error::Invalid {
         what: "whitening",
         got: "asked of columns that depend on each other linearly".into(),
         want: "off; or set max_correlation, or name some of them in `discard`",
     };
-    let found = Mat::from_fn(d, d, |i, j| c[i * d + j]).llt(Side::Lower).map_err(|_| dependent())?;
+    let found = c.llt(Side::Lower).map_err(|_| dependent())?;
     let l: Vec<f64> = (0..d * d).map(|at| if at % d > at / d { 0.0 } else { found.L()[(at / d, at % d)] }).collect();
     // What is left of a column that others give is rounding of the rows to f32.
     let least = 1e-5;
     if (0..d).any(|i| l[i * d + i].is_nan() || l[i * d + i] < least) { Err(dependent()) } else { Ok(l) }
-}
-
-/// Mean `[d]` and covariance `[d, d]` of rows `x [n, d]`, divided by `n`: the Gaussian of greatest likelihood.
-pub fn moments(x: &[f32], d: usize) -> (Vec<f64>, Vec<f64>) {
-    let n = (x.len() / d.max(1)) as f64;
-    let mut mean = vec![0.0; d];
-    for row in x.chunks_exact(d) {
-        mean.iter_mut().zip(row).for_each(|(m, v)| *m += f64::from(*v) / n);
-    }
-    let mut covariance = vec![0.0; d * d];
-    for row in x.chunks_exact(d) {
-        let off: Vec<f64> = row.iter().zip(&mean).map(|(v, m)| f64::from(*v) - m).collect();
-        for i in 0..d {
-            for j in 0..=i {
-                covariance[i * d + j] += off[i] * off[j] / n;
-            }
-        }
-    }
-    for at in 0..d * d {
-        covariance[at] = covariance[at.max(at % d * d + at / d)];
-    }
-    (mean, covariance)
 }
 
 /// The first column with a value that comes up too often.
