@@ -120,6 +120,17 @@ pub enum Domain {
     Rows(usize),
     /// One invocation an element, or for four of them.
     Elements(Shape),
+    /// A team an element, or for four of them: each invocation has a share of the terms, and together they add them up.
+    Teams(Shape, Team),
+}
+
+/// Invocations of one workgroup that add up what each of them found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Team {
+    /// How many, a power of two.
+    pub size: usize,
+    /// How many neighbouring sums they make together, 1 or 4.
+    pub lanes: usize,
 }
 
 impl Domain {
@@ -147,6 +158,7 @@ pub(super) fn through(nodes: &[Rc<Node>], id: NodeId, arg: usize, access: Access
     let from = &nodes[node.args[arg].index()].shape;
     let own = match domain {
         Domain::Elements(shape) => is_elementwise(&node.op) && from == shape,
+        Domain::Teams(..) => false,
         Domain::Rows(n) => from.first() == Some(n) && node.shape.first() == Some(n) && keeps_rows(nodes, node, arg),
     };
     if own { access } else { Access::Any }

@@ -59,6 +59,7 @@ impl Partitioner<'_> {
         let (places, bound) = match (&group.body, &group.domain) {
             (Body::Parts(node, _), _) => (self.terms(*node), SHARED),
             (_, Domain::Elements(shape)) => (shape.numel(), SHARED),
+            (_, Domain::Teams(shape, team)) => (shape.numel() * team.size, SHARED),
             // Per row it costs its size; what belongs to the row is computed once anyway.
             (_, Domain::Rows(n)) if self.nodes[id.index()].shape.first() == Some(n) => return None,
             (_, Domain::Rows(n)) => (*n, 64.0 / own.max(1) as f64),

@@ -90,14 +90,16 @@ impl<'p, 'a> Schedule<'p, 'a> {
     pub fn place(&mut self, id: NodeId) {
         let shape = self.part.nodes[id.index()].shape.clone();
         let held = self.held(id);
-        let best = match held.first() {
-            Some(product) => Domain::Rows(self.part.nodes[product.index()].shape[0]),
+        let team = self.part.stages.teams.get(&id);
+        let best = match (held.first(), team) {
+            (Some(product), _) => Domain::Rows(self.part.nodes[product.index()].shape[0]),
+            (None, Some(&team)) => Domain::Teams(shape.clone(), team),
             // Sums in stages are spread over as many invocations as possible.
-            None if self.part.stages.left.contains(&id) => Domain::Elements(shape.clone()),
-            None if self.is_many_loops(id) => Domain::Elements(shape.clone()),
-            None => Domain::of(&shape),
+            _ if self.part.stages.left.contains(&id) => Domain::Elements(shape.clone()),
+            _ if self.is_many_loops(id) => Domain::Elements(shape.clone()),
+            _ => Domain::of(&shape),
         };
-        let elements = held.is_empty().then_some(Domain::Elements(shape));
+        let elements = (held.is_empty() && team.is_none()).then_some(Domain::Elements(shape));
         let g = self
             .join_arguments(id, &best, &held)
             .or_else(|| elements.and_then(|domain| self.join_arguments(id, &domain, &held)))
@@ -142,6 +144,7 @@ impl<'p, 'a> Schedule<'p, 'a> {
         each * match domain {
             Domain::Rows(n) => node.shape.numel() / (*n).max(1),
             Domain::Elements(shape) => lanes(shape),
+            Domain::Teams(_, team) => team.lanes,
         }
     }
 

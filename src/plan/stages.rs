@@ -12,10 +12,10 @@
 //! with a thin matrix, whose tile would be nearly empty, becomes such a sum. The tree has a fixed shape. Software adapters, where a
 //! dispatch is dear and one load as good as another, add in parts instead (`classify.rs`).
 
-use super::classify::INLINE_TERMS;
+use super::classify::{INLINE_TERMS, Team};
 use crate::gpu::Caps;
 use crate::graph::{DType, Graph, Node, NodeId, Op, Var};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// How long sums are computed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,7 +31,11 @@ pub enum Sums {
 
 /// Most terms that one invocation adds in a stage.
 const TERMS: usize = 32;
-/// Neighbours that read neighbouring words, at least: a sector of a GPU's cache.
+/// Fewest loads of an invocation, where there are so many.
+const LOADS: usize = 4;
+/// Invocations of a workgroup.
+const TEAM: usize = 64;
+/// Sums that neighbours in a workgroup add up, where they lie side by side: a sector of a GPU's cache.
 const NEIGHBOURS: usize = 8;
 /// Sums of which there are so many keep a GPU busy by themselves, and their rows can stay in a kernel that loops over steps.
 const MANY: usize = 1 << 15;
@@ -45,6 +49,8 @@ pub(super) struct Stages {
     pub team: Option<usize>,
     /// What is left to be added after each stage: it has to be stored.
     pub left: BTreeSet<NodeId>,
+    /// Those of them that are added up by teams.
+    pub teams: BTreeMap<NodeId, Team>,
 }
 
 impl Stages {
@@ -59,13 +65,13 @@ impl Stages {
         if !wanted {
             return (Stages::default(), ids.to_vec());
         }
-        let mut rebuild = Rebuild { graph, made: HashMap::new(), left: BTreeSet::new() };
+        let mut rebuild = Rebuild { graph, made: HashMap::new(), left: BTreeSet::new(), teams: BTreeMap::new() };
         for id in graph.reachable(ids) {
             rebuild.node(id);
         }
         let ids = ids.iter().map(|&id| rebuild.of(id)).collect();
         let most = caps.limits.max_compute_invocations_per_workgroup.min(1024);
-        (Stages { team: Some(1 << most.ilog2()), left: rebuild.left }, ids)
+        (Stages { team: Some(1 << most.ilog2()), left: rebuild.left, teams: rebuild.teams }, ids)
     }
 }
 
@@ -73,6 +79,7 @@ struct Rebuild<'g> {
     graph: &'g Graph,
     made: HashMap<NodeId, NodeId>,
     left: BTreeSet<NodeId>,
+    teams: BTreeMap<NodeId, Team>,
 }
 
 impl<'g> Rebuild<'g> {
@@ -127,41 +134,56 @@ impl<'g> Rebuild<'g> {
             self.left.extend((length > 1).then_some(left.id()));
             return self.fold(op, left.reshape([&shape[..first], &shape[last + 1..]].concat()), &rest);
         }
-        let left = self.stage(op, x);
-        let kept = left.shape()[1];
+        let (shares, team) = shares(op, x);
+        let [_, kept, size, _] = shares.shape()[..] else { return op.over(x, &[1]) };
+        let (outer, inner) = (&shape[..first], &shape[last + 1..]);
+        if kept == 1 {
+            let left = op.over(shares.reshape([outer, &[size], inner].concat()), &[first]);
+            self.keep(left, team);
+            return self.fold(op, left, &rest);
+        }
+        let left = op.over(shares, &[2]);
+        self.keep(left, team);
         rest.push(first);
-        self.fold(op, left.reshape([&shape[..first], &[kept], &shape[last + 1..]].concat()), &rest)
+        self.fold(op, left.reshape([outer, &[kept], inner].concat()), &rest)
     }
 
-    /// One stage along the middle one of three axes.
-    fn stage(&mut self, op: Fold, x: Var<'g>) -> Var<'g> {
-        let shape = x.shape();
-        let (before, length, after) = (shape[0], shape[1], shape[2]);
-        let least = if after >= NEIGHBOURS { 1 } else { NEIGHBOURS };
-        let kept = kept(length, length.div_ceil(TERMS).max(least), after);
-        let terms = length / kept;
-        let main = x.narrow(1, 0, terms * kept).reshape([before, terms, kept, after]);
-        let mut left = op.over(main, &[1]);
-        if terms * kept < length {
-            let rest = length - terms * kept;
-            left = match op {
-                Fold::Sum => left + x.narrow(1, terms * kept, rest).pad([0, 0, 0], [before, kept, after]),
-                // A term may be compared twice.
-                Fold::Max => left.max(x.narrow(1, length - kept, kept)),
-            };
-        }
+    fn keep(&mut self, left: Var<'g>, team: Team) {
         self.left.insert(left.id());
-        left
+        self.teams.insert(left.id(), team);
     }
 }
 
-/// How many values a stage leaves of so many: at least `least`, whole vectors where they are neighbours, and if possible a
-/// divisor.
-fn kept(length: usize, least: usize, after: usize) -> usize {
-    let step = if after.is_multiple_of(4) { 1 } else { 4 };
-    let first = least.next_multiple_of(step);
-    let divisor = (first..2 * first).step_by(step).find(|&kept| length.is_multiple_of(kept));
-    divisor.unwrap_or(first).min(length)
+/// What each invocation of the teams adds up for itself, `[before, kept, size, after]`, of `x [before, length, after]`.
+fn shares(op: Fold, x: Var<'_>) -> (Var<'_>, Team) {
+    let (before, length, after) = (x.shape()[0], x.shape()[1], x.shape()[2]);
+    // Four neighbours in memory are one load: four sums, or four terms of one.
+    let lanes = if after.is_multiple_of(4) { 4 } else { 1 };
+    let beside = if after == 1 && length.is_multiple_of(4) { 4 } else { 1 };
+    let size = team_size(length / beside, after / lanes);
+    let kept = length.div_ceil(size * TERMS);
+    let places = kept * size * beside;
+    let terms = length / places;
+    let (main, rest) = (terms * places, length - terms * places);
+    let mut sum = op.over(x.narrow(1, 0, main).reshape([before, kept, terms, size * beside, after]), &[2]);
+    sum = sum.reshape([before, places, after]);
+    if rest > 0 {
+        sum = match op {
+            Fold::Sum => sum + x.narrow(1, main, rest).pad([0, 0, 0], [before, places, after]),
+            // A term may be compared twice.
+            Fold::Max => sum.max(x.narrow(1, length - places, places)),
+        };
+    }
+    let sum = op.over(sum.reshape([before, kept, size, beside, after]), &[3]);
+    (sum, Team { size, lanes })
+}
+
+/// Invocations that share a sum of so many loads, beside which there are so many others: neighbours read neighbouring words, and
+/// each has a few loads if there are enough.
+fn team_size(loads: usize, beside: usize) -> usize {
+    let most = TEAM / beside.next_power_of_two().min(NEIGHBOURS);
+    let enough = (loads / LOADS).max(2);
+    most.min(1 << enough.ilog2())
 }
 
 /// The terms of a product with a thin matrix, and the axis along which they are added: the one of neighbours in memory comes

@@ -1,8 +1,8 @@
 //! Kernels of straight-line code: one invocation a row, or one for every four elements.
 
-use super::kernel::{Frame, entry};
+use super::kernel::{Frame, GROUP, entry};
 use super::shared::Member;
-use super::{About, Dispatch, Lowering, STEP, Sources};
+use super::{About, Dispatch, Lowering, STEP, Sources, team};
 use crate::error::Result;
 use crate::graph::{NodeId, Op, Shape};
 use crate::plan::choices::Form;
@@ -23,6 +23,7 @@ impl Lowering<'_> {
         let shape = match self.domain(g, group) {
             Domain::Elements(shape) => shape,
             Domain::Rows(n) => return self.rows(g, group, n, form).map(Some),
+            Domain::Teams(..) => return Ok(None), // see `shared`
         };
         let (mut frame, sources) = self.sources(g, group);
         frame.wide_multiply = form.wide_multiply;
@@ -37,6 +38,7 @@ impl Lowering<'_> {
         match self.domain(g, group) {
             Domain::Elements(shape) => self.places(frame, &sources, group, &shape),
             Domain::Rows(n) => self.plain_rows(frame, &sources, group, n),
+            Domain::Teams(shape, team) => self.team(frame, &sources, group, &shape, team),
         }
     }
 
@@ -112,6 +114,7 @@ pub(in crate::plan) fn places(domain: &Domain) -> usize {
     match domain {
         Domain::Rows(n) => *n,
         Domain::Elements(shape) => shape.numel() / lanes(shape),
+        Domain::Teams(shape, team) => team::groups(shape, *team) * GROUP as usize,
     }
 }
 

@@ -13,6 +13,7 @@ mod shared;
 mod sources;
 mod spread;
 mod stream;
+mod team;
 mod tiled;
 mod tridiagonal;
 
@@ -21,7 +22,7 @@ pub(super) use map::{lanes, places};
 pub(super) use tiled::{Tiles, window, windowed};
 
 use super::choices::{Choices, Form, Knob, kernel_name};
-use super::classify::{Access, How, LOOPS, how};
+use super::classify::{Access, Domain, How, LOOPS, how};
 use super::emit::{Emitter, Source, Val, offset_name};
 use super::partition::{Body, Group, Partition, Partitioner};
 use crate::error::{Error, Result};
@@ -222,7 +223,9 @@ impl<'a> Lowering<'a> {
         let mut all = vec![];
         for (g, group) in self.groups.iter().enumerate() {
             let together = self.together(g);
-            if together.len() > 1 {
+            let in_teams =
+                matches!(group.domain, Domain::Teams(..)) && places(&group.domain) > 0 && !group.roots.is_empty();
+            if together.len() > 1 || in_teams {
                 if together.start == g {
                     all.push(self.shared(together)?);
                 }

@@ -1,7 +1,8 @@
-//! Kernels that share a launch: a function each, and an entry point that gives each its own workgroups.
+//! Kernels that share a launch: a function each, and an entry point that gives each its own workgroups. So it is with sums by
+//! teams that have a launch to themselves.
 
 use super::kernel::{Frame, GROUP};
-use super::{About, Dispatch, Location, Lowering};
+use super::{About, Dispatch, Location, Lowering, team};
 use crate::error::Result;
 use crate::gpu::grid;
 use crate::graph::NodeId;
@@ -66,7 +67,8 @@ impl Lowering<'_> {
         let flops = members.iter().map(|member| member.flops).sum();
         let about = About { looped: None, flops, bytes, what: what.join(" | ") };
         let (text, groups) = text(&members);
-        let source = frame.source("shared", &text, self.key_paths.len(), GROUP)?;
+        let name = if members.len() > 1 { "shared" } else { "team" };
+        let source = frame.source(name, &text, self.key_paths.len(), GROUP)?;
         let grid = grid(groups as u64 * u64::from(GROUP), GROUP, &self.caps.limits)?;
         self.dispatch(&frame, source, grid, about)
     }
@@ -78,13 +80,16 @@ fn text(members: &[Member]) -> (String, usize) {
     for (i, Member { number, text, count, .. }) in members.iter().enumerate() {
         let end = first + count.div_ceil(GROUP as usize);
         let _ = write!(functions, "fn member{i}({number}: u32) {{\n{text}}}\n");
+        // Invocations of a team wait for each other: none of a group of whole teams may stay out.
+        let inside = if count.is_multiple_of(GROUP as usize) { "".into() } else { format!("if number < {count}u ") };
         let _ = write!(
             calls,
             "    if at >= {first}u && at < {end}u {{\n        let number = (at - {first}u) * {GROUP}u + local;\n        \
-             if number < {count}u {{ member{i}(number); }}\n    }}\n"
+             {inside}{{ member{i}(number); }}\n    }}\n"
         );
         first = end;
     }
+    functions.insert_str(0, &team::memory(&functions));
     let entry = format!(
         "@compute @workgroup_size({GROUP})\n\
          fn main(\n    @builtin(workgroup_id) group: vec3<u32>,\n    @builtin(num_workgroups) groups: vec3<u32>,\n    \
