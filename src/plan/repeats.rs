@@ -3,7 +3,7 @@
 use super::classify::{Domain, How, flops};
 use super::partition::{Body, Cuts, Group, Partitioner};
 use crate::graph::{NodeId, Op};
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// Cost, in flops, above which an expression is rather stored than computed again: a word written and read back costs
 /// as much as some forty operations on a GPU, and more on a software adapter.
@@ -14,13 +14,20 @@ const SHARED: f64 = 8.0;
 impl Partitioner<'_> {
     /// Expressions worth storing: computed in two kernels, or many times in one.
     pub(super) fn computed_twice(&self, groups: &[Group], cut: &Cuts) -> Cuts {
-        let mut more = BTreeMap::new();
+        let mut more = self.shared_parts(groups, cut);
+        if !more.is_empty() {
+            return more; // what is made of them is cheaper now
+        }
         let mut earlier: HashSet<NodeId> = HashSet::new();
         for group in groups {
             let stop = |id: NodeId| cut.contains_key(&id);
             let (reads, within) = self.group_reads(group, &stop);
             let in_parts = reads.into_keys().filter(|&id| matches!(self.how(id), How::Parts(_)));
-            let inlined: BTreeSet<_> = within.into_iter().chain(in_parts).collect();
+            // Who makes parts has not added them up.
+            let made =
+                |id: &NodeId| matches!(group.body, Body::Parts(made, _) if made == *id && self.stages.are_made());
+            let inlined: BTreeSet<_> = within.into_iter().chain(in_parts).filter(|id| !made(id)).collect();
+            let times = self.places(group, &inlined);
             // From the results down, so that the largest common expression is found first.
             let mut covered: HashSet<NodeId> = HashSet::new();
             let open = |id: &&NodeId| !cut.contains_key(id) && !self.is_free(**id) && self.passes.of(**id).is_none();
@@ -32,7 +39,7 @@ impl Partitioner<'_> {
                 let reason = if earlier.contains(&id) && self.cost(id, cut) >= RECOMPUTE {
                     Some("needed by several kernels")
                 } else {
-                    self.repeated(id, group, cut)
+                    self.repeated(id, group, (&times, cut))
                 };
                 if let Some(reason) = reason {
                     more.insert(self.squeezed(id), reason);
@@ -44,6 +51,18 @@ impl Partitioner<'_> {
         more
     }
 
+    /// Sums of parts that several kernels of a GPU would add up; one does so as it reads them.
+    fn shared_parts(&self, groups: &[Group], cut: &Cuts) -> Cuts {
+        let (mut found, mut shared) = (HashSet::new(), Cuts::new());
+        for group in groups.iter().filter(|_| self.stages.are_made()) {
+            let (reads, _) = self.group_reads(group, &|id| cut.contains_key(&id));
+            let in_parts =
+                reads.into_keys().filter(|id| matches!(self.how(*id), How::Parts(_)) && !cut.contains_key(id));
+            shared.extend(in_parts.filter(|id| !found.insert(*id)).map(|id| (id, "needed by several kernels")));
+        }
+        shared
+    }
+
     /// What a reshape shows that only adds or drops axes of length 1. It is stored instead: its shape is the one of the
     /// kernel that makes it.
     fn squeezed(&self, id: NodeId) -> NodeId {
@@ -53,18 +72,46 @@ impl Partitioner<'_> {
         if same { self.squeezed(node.args[0]) } else { id }
     }
 
+    /// For how many places at most a kernel computes each of these nodes: all of its own, but of a concatenation in branches those
+    /// of each part.
+    fn places(&self, group: &Group, inlined: &BTreeSet<NodeId>) -> HashMap<NodeId, usize> {
+        let all = match (&group.body, &group.domain) {
+            (Body::Parts(node, _), _) => self.terms(*node),
+            (_, Domain::Elements(shape)) => shape.numel(),
+            (_, Domain::Teams(shape, team)) => shape.numel() * team.size,
+            (_, Domain::Rows(n)) => *n,
+        };
+        let mut places: HashMap<NodeId, usize> = group.roots.iter().map(|&root| (root, all)).collect();
+        if let Body::Parts(made, _) = group.body {
+            places.extend(self.nodes[made.index()].args.iter().map(|&arg| (arg, all)));
+        }
+        for &id in inlined.iter().rev() {
+            let (node, own) = (&self.nodes[id.index()], *places.entry(id).or_insert(all));
+            let in_branches = self.stages.are_made() && matches!(node.op, Op::Concat { .. }) && node.shape.len() == 1;
+            for &arg in &node.args {
+                let part = if in_branches { self.nodes[arg.index()].shape.numel() } else { own };
+                let most = places.entry(arg).or_insert(0);
+                *most = own.min(part).max(*most);
+            }
+        }
+        places
+    }
+
     /// Whether a kernel would compute it again for many of its elements.
-    fn repeated(&self, id: NodeId, group: &Group, cut: &Cuts) -> Option<&'static str> {
+    fn repeated(
+        &self,
+        id: NodeId,
+        group: &Group,
+        (places, cut): (&HashMap<NodeId, usize>, &Cuts),
+    ) -> Option<&'static str> {
         let own = self.nodes[id.index()].shape.numel();
-        let (places, bound) = match (&group.body, &group.domain) {
-            (Body::Parts(node, _), _) => (self.terms(*node), SHARED),
-            (_, Domain::Elements(shape)) => (shape.numel(), SHARED),
-            (_, Domain::Teams(shape, team)) => (shape.numel() * team.size, SHARED),
+        let bound = match (&group.body, &group.domain) {
+            (Body::Parts(..), _) | (_, Domain::Elements(_) | Domain::Teams(..)) => SHARED,
             // Per row it costs its size; what belongs to the row is computed once anyway.
             (_, Domain::Rows(n)) if self.nodes[id.index()].shape.first() == Some(n) => return None,
-            (_, Domain::Rows(n)) => (*n, 64.0 / own.max(1) as f64),
+            (_, Domain::Rows(_)) => 64.0 / own.max(1) as f64,
         };
-        let (cost, times) = (self.cost(id, cut), places / own.max(1));
+        let (cost, times) = (self.cost(id, cut), places.get(&id).map_or(0, |places| places / own.max(1)));
         let often = times >= 4 && cost >= bound;
         // A narrow product goes through all of its other operand for each of its rows.
         let again = matches!(group.body, Body::Parts(..)) && times.saturating_sub(1) as f64 * cost >= RECOMPUTE;

@@ -54,6 +54,11 @@ pub(super) struct Stages {
 }
 
 impl Stages {
+    /// Whether sums are made as on a GPU.
+    pub fn are_made(&self) -> bool {
+        self.team.is_some()
+    }
+
     /// Rebuilds these nodes with every long sum in stages, if the device or the option wants it; returns the nodes that stand for
     /// them.
     pub fn make(graph: &Graph, ids: &[NodeId], caps: &Caps, option: Sums) -> (Stages, Vec<NodeId>) {

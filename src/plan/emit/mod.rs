@@ -82,6 +82,8 @@ pub struct Emitter<'a> {
     neighbours: HashMap<(NodeId, Vec<Affine>, Vec<i32>), Val>,
     /// States that are known by names alone.
     states: HashSet<NodeId>,
+    /// Whether of a long concatenation only the part is computed that is wanted.
+    branches: bool,
     /// Whether an element of such a state was asked for that has no name: memory holds an older step's.
     pub escaped: bool,
     /// Floating-point operations written so far, loops counted with their length.
@@ -115,11 +117,17 @@ impl<'a> Emitter<'a> {
             lanes: None,
             neighbours: HashMap::new(),
             states: HashSet::new(),
+            branches: false,
             escaped: false,
             flops: 0.0,
             turns: 0.0,
             weight: 1.0,
         }
+    }
+
+    /// Compute of long concatenations only the part that is wanted, if this says so. A software adapter goes through all branches.
+    pub fn with_branches(self, branches: bool) -> Self {
+        Emitter { branches, ..self }
     }
 
     /// A symbol that the kernel's own text defines.
@@ -194,6 +202,16 @@ impl<'a> Emitter<'a> {
         write(self);
         self.statement(level, "}", &[]);
         self.opaque = known;
+    }
+
+    /// [`only_if`](Self::only_if), and all that it names is forgotten. The condition holds for this part of all places.
+    fn apart(&mut self, condition: &str, part: f64, write: impl FnOnce(&mut Self)) {
+        let known = (self.values.clone(), self.loads.clone(), self.blocks.clone());
+        let weight = self.weight;
+        self.weight *= part;
+        self.only_if(Some(condition), write);
+        self.weight = weight;
+        (self.values, self.loads, self.blocks) = known;
     }
 
     /// A loop over `quads` vectors that stores: it stays where it is written.

@@ -206,6 +206,9 @@ impl Emitter<'_> {
             at[axis] = Affine::constant(c - start);
             return self.value(part, &at);
         }
+        if self.branches && node.shape.len() == 1 && parts.len() > 1 && self.level() == 0 {
+            return self.in_branches(node.dtype, &parts, &idx[axis]);
+        }
         let place = self.place_of_column(&node.shape, axis, &idx[axis]);
         let (text, read) = (self.wgsl(&idx[axis]), idx[axis].levels(&self.syms));
         let mut chosen: Option<Val> = None;
@@ -226,6 +229,24 @@ impl Emitter<'_> {
             });
         }
         chosen.unwrap_or_else(|| self.literal(0.0, node.dtype))
+    }
+
+    /// The element at a place of these parts, `(node, first place, places)`: each part is computed only where it is wanted.
+    fn in_branches(&mut self, dtype: DType, parts: &[(NodeId, usize, usize)], place: &Affine) -> Val {
+        let name = format!("v{}", self.names);
+        self.names += 1;
+        let (zero, text, levels) = (self.literal(0.0, dtype), self.wgsl(place), place.levels(&self.syms));
+        self.statement(0, &format!("var {name} = {zero};"), &[]);
+        let whole: usize = parts.iter().map(|(.., n)| n).sum();
+        for &(part, start, n) in parts {
+            let inside = format!("({text}) >= {start}u && ({text}) < {}u", start + n);
+            self.apart(&inside, n as f64 / whole as f64, |e| {
+                let at = e.opaque(format!("({text}) - {start}u"), n, &levels);
+                let x = e.value(part, &[at]);
+                e.statement(0, &format!("{name} = {x};"), &[]);
+            });
+        }
+        Val::new(name, 0)
     }
 
     /// Where a place of a concatenation lies in the part that begins at `start`, clamped to its `n` places. Four neighbours that

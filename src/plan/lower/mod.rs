@@ -254,7 +254,8 @@ impl<'a> Lowering<'a> {
     }
 
     fn emitter<'s>(&'s self, sources: &'s Sources, step_level: usize) -> Emitter<'s> {
-        Emitter::new(self.nodes, &sources.nodes, &sources.keys, Val::new("step", step_level))
+        let emitter = Emitter::new(self.nodes, &sources.nodes, &sources.keys, Val::new("step", step_level));
+        emitter.with_branches(self.part.stages.are_made())
     }
 
     /// Statements that raise the fault word if one of these results is not finite, for those that the user sees.
