@@ -101,8 +101,9 @@ fn a_glance_sees_on_the_device_what_the_weights_say_in_f64() {
         let sampler = widening(&gpu, 0.2, 50, options).unwrap();
         let mut state = sampler.init(RngKey::new(KEY), Start::normal(1.0)).unwrap();
         for steps in [0..20, 20..50] {
-            sampler.advance(&mut state, steps.clone()).unwrap();
-            let (seen, read) = (sampler.glance(&state).unwrap(), sampler.info(&state).unwrap());
+            let seen = sampler.advance_and_glance(&mut state, steps.clone()).unwrap();
+            assert_eq!(seen, sampler.glance(&state).unwrap());
+            let read = sampler.info(&state).unwrap();
             assert_eq!(read.resamplings > 0, options.resampling.is_some());
             // Sums of positive terms: at most some hundred roundings in a row, and one of the logarithm.
             let off = (seen.log_mean_weight - read.log_mean_weight().value).abs();

@@ -5,9 +5,10 @@ use super::sampler::{State, WeightedLangevin};
 use super::step::{LOG_WEIGHTS, LOG_Z0};
 use super::summary::Summary;
 use crate::error::Result;
-use crate::gpu::Gpu;
+use crate::gpu::{Gpu, Readback};
 use crate::graph::{Graph, Var};
 use crate::plan::{Bindings, CompileOptions, Plan, Session};
+use std::ops::Range;
 use std::sync::PoisonError;
 
 /// All numbers in one tensor, so that one copy brings them to the host.
@@ -64,16 +65,38 @@ impl WeightedLangevin {
     /// # Errors
     /// [`Error::DeviceLost`](crate::Error::DeviceLost); what compiling refuses.
     pub fn glance(&self, state: &State) -> Result<Glance> {
+        let mut encoder = self.plan.gpu().encoder("langevin glance");
+        let seen = self.encode_glance(state, &mut encoder)?;
+        self.seen(seen.after(self.plan.gpu().submit(encoder)?))
+    }
+
+    /// [`advance`](Self::advance) and [`glance`](Self::glance) in one submission, with one wait: for long runs of short stretches.
+    ///
+    /// # Errors
+    /// Those of both.
+    pub fn advance_and_glance(&self, state: &mut State, steps: Range<u64>) -> Result<Glance> {
+        let steps = state.begin(steps)?;
+        let mut encoder = self.plan.gpu().encoder("langevin");
+        let faults = state.session.encode_checked(&mut encoder, steps)?;
+        let seen = self.encode_glance(state, &mut encoder)?;
+        let submission = self.plan.gpu().submit(encoder)?;
+        let ran = state.session.checked(faults.after(submission.clone()));
+        state.ended(ran)?;
+        self.seen(seen.after(submission))
+    }
+
+    fn encode_glance(&self, state: &State, encoder: &mut wgpu::CommandEncoder) -> Result<Readback<f32>> {
         let mut kept = state.glance.lock().unwrap_or_else(PoisonError::into_inner);
         let session = match &mut *kept {
             Some(session) => session,
             none => none.insert(self.glance_session(state)?),
         };
-        let mut encoder = self.plan.gpu().encoder(session.plan().label());
-        session.encode(&mut encoder, 1)?;
-        let seen = session.tensor(SEEN)?.read_in::<f32>(&mut encoder)?;
-        let seen = seen.after(self.plan.gpu().submit(encoder)?).wait()?;
-        let seen: Vec<_> = seen.into_iter().map(f64::from).collect();
+        session.encode(encoder, 1)?;
+        session.tensor(SEEN)?.read_in(encoder)
+    }
+
+    fn seen(&self, seen: Readback<f32>) -> Result<Glance> {
+        let seen: Vec<_> = seen.wait()?.into_iter().map(f64::from).collect();
         let [top, rest, ess] = [0, 1, 2].map(|i| seen.get(i).copied().unwrap_or(f64::NAN));
         let before: f64 = seen.iter().skip(3).sum();
         Ok(Glance { log_mean_weight: before + top + rest, ess: ess * self.shape[0] as f64 })

@@ -11,6 +11,7 @@ pub mod compensated;
 mod glance;
 pub mod langevin;
 pub mod ode;
+mod options;
 pub mod pareto;
 pub mod proposal;
 pub mod resample;
@@ -24,8 +25,9 @@ pub mod weights;
 
 pub use compensated::Compensated;
 pub use glance::Glance;
+pub use options::{Kernel, LangevinOptions};
 pub use proposal::{EndPoint, Proposal};
-pub use sampler::{Kernel, LangevinOptions, Start, WeightedLangevin};
+pub use sampler::{Start, WeightedLangevin};
 pub use schedule::Schedule;
 pub use stats::{Estimate, LogWeights};
 pub use summary::Summary;

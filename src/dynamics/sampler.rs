@@ -1,11 +1,11 @@
 //! [`WeightedLangevin`]: walkers, weights and resampling as one replayed plan.
 
+use super::EndPoint;
 use super::anchor::{Anchor, first_non_finite};
-use super::resample::Resampling;
+use super::options::{Kernel, LangevinOptions};
 use super::schedule::{Moving, Schedule, input_name, table_name};
 use super::stats::{Estimate, LogWeights};
 use super::step::{self, *};
-use super::{EndPoint, WeightRule};
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Tensor};
 use crate::graph::{Graph, Var};
@@ -16,81 +16,6 @@ use std::sync::{Mutex, OnceLock};
 
 const START_ENERGY: &str = "start.energy";
 const START_GRADIENT: &str = "start.gradient";
-
-/// How walkers move; see the table of [`langevin`](super::langevin).
-#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub enum Kernel {
-    /// Unadjusted Langevin.
-    #[default]
-    Ula,
-    /// Unadjusted Langevin, each component of the drift limited.
-    ClippedUla {
-        /// The limit, length, above 0.
-        max_drift: f64,
-    },
-    /// Metropolis-adjusted Langevin.
-    Mala,
-    /// No move.
-    Frozen,
-    /// Underdamped Langevin by OBABO; the step size is its time step.
-    Underdamped {
-        /// Rate at which momenta are forgotten, 1 / time, not below 0.
-        friction: f64,
-    },
-}
-
-/// Choices of [`WeightedLangevin`]; the default is unadjusted Langevin at temperature 1, without resampling.
-#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct LangevinOptions {
-    /// How walkers move.
-    pub kernel: Kernel,
-    /// How they are weighed; only [`Kernel::Ula`] has a choice.
-    pub weights: WeightRule,
-    /// `T` in `exp(-U/T)`, energy.
-    pub temperature: f64,
-    /// Standard deviation of the noise, length; `None` is `sqrt(2 h T)`. For unadjusted and adjusted Langevin.
-    pub noise_sd: Option<f64>,
-    /// When to resample; `None` is never.
-    pub resampling: Option<Resampling>,
-}
-
-impl Default for LangevinOptions {
-    fn default() -> Self {
-        let (kernel, weights) = (Kernel::default(), WeightRule::default());
-        LangevinOptions { kernel, weights, temperature: 1.0, noise_sd: None, resampling: None }
-    }
-}
-
-impl LangevinOptions {
-    fn check(&self) -> Result<()> {
-        let refuse = |what, got: String, want| Err(Error::Invalid { what, got, want });
-        let positive = |x: f64| x.is_finite() && x > 0.0;
-        if !positive(self.temperature) {
-            return refuse("temperature", self.temperature.to_string(), "finite and above 0");
-        }
-        if let Some(sd) = self.noise_sd.filter(|sd| !positive(*sd)) {
-            return refuse("noise", sd.to_string(), "finite and above 0");
-        }
-        if let Some(rule) = self.resampling.filter(|rule| !(rule.ess_below > 0.0 && rule.ess_below <= 1.0)) {
-            return refuse("resampling threshold", rule.ess_below.to_string(), "in (0, 1]");
-        }
-        match self.kernel {
-            Kernel::ClippedUla { max_drift } if !positive(max_drift) => {
-                refuse("drift limit", max_drift.to_string(), "finite and above 0")
-            }
-            Kernel::Underdamped { friction } if !(friction.is_finite() && friction >= 0.0) => {
-                refuse("friction", friction.to_string(), "finite and not below 0")
-            }
-            Kernel::Ula => Ok(()),
-            kernel if self.weights != WeightRule::Exact => {
-                refuse("weight rule", format!("{:?} for {kernel:?}", self.weights), "exact, except with the kernel ula")
-            }
-            _ => Ok(()),
-        }
-    }
-}
 
 /// Where walkers start. Weights are exact only if this is the density `exp(-U_0/T)`.
 #[derive(Clone)]
@@ -121,7 +46,7 @@ impl Start {
 /// ```text
 /// init -> State      tensors on the device: walkers, energies, gradients, log-weights
 /// step -> Info       what the weights are worth: log Z with its error bar, effective walkers
-/// advance, glance    the same without reading the weights, and without an error bar
+/// advance, glance    the same without reading the weights, and without an error bar; or both in one submission
 /// ```
 ///
 /// Energy and gradient at the walkers are state, so a step costs one gradient (two with [`Kernel::Mala`] under a changing
@@ -282,17 +207,9 @@ impl WeightedLangevin {
     /// # Errors
     /// As [`step`](Self::step).
     pub fn advance(&self, state: &mut State, steps: Range<u64>) -> Result<()> {
-        if steps.start != state.step() || steps.end < steps.start {
-            let got = format!("{steps:?} at step {}", state.step());
-            return Err(Error::Invalid { what: "range of steps", got, want: "from the state's own step on" });
-        }
-        if state.well == steps.start && state.anchor.step() != steps.start {
-            state.anchor.set(&state.session)?;
-        }
-        let ran = state.session.run_checked(steps.end - steps.start);
-        ran.map_err(|fault| state.explain(fault))?;
-        state.well = steps.end;
-        Ok(())
+        let steps = state.begin(steps)?;
+        let ran = state.session.run_checked(steps);
+        state.ended(ran)
     }
 
     /// Read back what the weights are worth.
@@ -351,6 +268,25 @@ fn at_the_start(fault: Error, first: &Session) -> Result<Error> {
 }
 
 impl State {
+    /// Make ready for the steps of a range; how many they are.
+    pub(super) fn begin(&mut self, steps: Range<u64>) -> Result<u64> {
+        if steps.start != self.step() || steps.end < steps.start {
+            let got = format!("{steps:?} at step {}", self.step());
+            return Err(Error::Invalid { what: "range of steps", got, want: "from the state's own step on" });
+        }
+        if self.well == steps.start && self.anchor.step() != steps.start {
+            self.anchor.set(&self.session)?;
+        }
+        Ok(steps.end - steps.start)
+    }
+
+    /// Note how the steps went since [`begin`](Self::begin).
+    pub(super) fn ended(&mut self, ran: Result<()>) -> Result<()> {
+        ran.map_err(|fault| self.explain(fault))?;
+        self.well = self.step();
+        Ok(())
+    }
+
     /// A fault with the step since when a number was not finite, and with its place.
     fn explain(&self, fault: Error) -> Error {
         let order = [ENERGY, self.walkers.as_str(), GRADIENT, MOMENTUM, LOG_WEIGHTS];

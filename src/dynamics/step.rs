@@ -2,9 +2,9 @@
 
 use super::compensated::Compensated;
 use super::langevin::{self, Bath, Moved};
+use super::options::{Kernel, LangevinOptions};
 use super::proposal::{EndPoint, Proposal};
 use super::resample::Weighted;
-use super::sampler::{Kernel, LangevinOptions};
 use super::schedule::Moving;
 use super::weights::{self, WeightRule};
 use crate::error::Result;

@@ -253,10 +253,19 @@ impl Session {
     /// Those of both.
     pub fn run_checked(&mut self, steps: u64) -> Result<()> {
         let mut encoder = self.gpu().encoder(self.plan.label());
-        self.encode(&mut encoder, steps)?;
-        let faults = self.fault.read_in(&mut encoder)?;
-        let submission = self.gpu().submit(encoder)?;
-        FaultWord::check(&faults.after(submission).wait()?, self.step)
+        let faults = self.encode_checked(&mut encoder, steps)?;
+        self.checked(faults.after(self.gpu().submit(encoder)?))
+    }
+
+    /// [`encode`](Self::encode), and what [`checked`](Self::checked) wants after the submission.
+    pub(crate) fn encode_checked(&mut self, encoder: &mut wgpu::CommandEncoder, steps: u64) -> Result<Readback<u32>> {
+        self.encode(encoder, steps)?;
+        self.fault.read_in(encoder)
+    }
+
+    /// Wait for a copy of the fault word and report its bits.
+    pub(crate) fn checked(&self, faults: Readback<u32>) -> Result<()> {
+        FaultWord::check(&faults.wait()?, self.step)
     }
 
     /// The tensor bound to, or made for, this input or output.

@@ -1,18 +1,21 @@
 //! Long sums in short stages: how a GPU adds up.
 //!
 //! An invocation that adds a thousand numbers waits for memory a thousand times, and where there are few sums most of a GPU
-//! has nothing to do. A **stage** adds at most [`TERMS`] numbers each, all loads under way at once, and stores what is then
-//! left to be added; neighbouring invocations read neighbouring words:
+//! has nothing to do. In a **stage** the invocations of a **team** share a stretch of terms: each adds at most [`TERMS`] of them,
+//! all loads under way at once and neighbours at neighbouring words, and what they have is brought together in workgroup memory
+//! (`lower/team.rs`). What is left to be added, a number a stretch, is stored:
 //!
 //! ```text
-//! sum over l of x[a, l, c]  =  sum over j of y[a, j, c]        y[a, j, c] = sum over i < p of x[a, i q + j, c],  l = i q + j
+//! sum over l of x[a, l, c]  =  sum over j of y[a, j, c]
+//! y[a, j, c] = sum over t < T of ( sum over i < p of x[a, (j p + i) T + t, c] )          T: a team, p: terms of each
 //! ```
 //!
-//! This is done on the graph, before it is partitioned: sums and maxima of a million terms become three of them, and a product
+//! This is done on the graph, before it is partitioned: sums and maxima of a million terms become two stages, and a product
 //! with a thin matrix, whose tile would be nearly empty, becomes such a sum. The tree has a fixed shape. Software adapters, where a
-//! dispatch is dear and one load as good as another, add in parts instead (`classify.rs`).
+//! dispatch is dear, a barrier dearer, and one load as good as another, add in parts instead (`classify.rs`).
 
 use super::classify::{INLINE_TERMS, Team};
+use super::lower::GROUP;
 use crate::gpu::Caps;
 use crate::graph::{DType, Graph, Node, NodeId, Op, Var};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -25,7 +28,7 @@ pub enum Sums {
     Auto,
     /// Each in two stages, the first of about as many parts as there are terms in a part.
     Parts,
-    /// In as many stages as it takes for none to have more than a few dozen terms.
+    /// In as many stages as it takes for no invocation to add more than a few dozen terms, which teams of invocations share.
     Stages,
 }
 
@@ -33,8 +36,6 @@ pub enum Sums {
 const TERMS: usize = 32;
 /// Fewest loads of an invocation, where there are so many.
 const LOADS: usize = 4;
-/// Invocations of a workgroup.
-const TEAM: usize = 64;
 /// Sums that neighbours in a workgroup add up, where they lie side by side: a sector of a GPU's cache.
 const NEIGHBOURS: usize = 8;
 /// Sums of which there are so many keep a GPU busy by themselves, and their rows can stay in a kernel that loops over steps.
@@ -186,7 +187,7 @@ fn shares(op: Fold, x: Var<'_>) -> (Var<'_>, Team) {
 /// Invocations that share a sum of so many loads, beside which there are so many others: neighbours read neighbouring words, and
 /// each has a few loads if there are enough.
 fn team_size(loads: usize, beside: usize) -> usize {
-    let most = TEAM / beside.next_power_of_two().min(NEIGHBOURS);
+    let most = GROUP as usize / beside.next_power_of_two().min(NEIGHBOURS);
     let enough = (loads / LOADS).max(2);
     most.min(1 << enough.ilog2())
 }

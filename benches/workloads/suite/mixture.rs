@@ -178,8 +178,8 @@ impl Case for Jarzynski {
 
     fn run(&mut self) -> ergodic::Result<()> {
         if let Some(state) = &mut self.state {
-            self.sampler.advance(state, 0..self.sizes.get("steps") as u64)?;
-            let (seen, n) = (self.sampler.glance(state)?, self.sizes.get("n") as f64);
+            let (n, steps) = (self.sizes.get("n") as f64, self.sizes.get("steps") as u64);
+            let seen = self.sampler.advance_and_glance(state, 0..steps)?;
             self.log_z = [seen.log_mean_weight, (1.0 / seen.ess - 1.0 / n).max(0.0).sqrt()];
         }
         Ok(())

@@ -9,7 +9,7 @@ use crate::plan::emit::{Base, Reach, Source, buffer_name};
 use crate::plan::products::RowTile;
 
 /// Invocations in a workgroup of generated kernels.
-pub(super) const GROUP: u32 = 64;
+pub(in crate::plan) const GROUP: u32 = 64;
 /// Position of the first storage binding: the ring, the session block and the offsets come before.
 pub(super) const FIRST_STORAGE: usize = 3;
 

@@ -17,6 +17,7 @@ mod team;
 mod tiled;
 mod tridiagonal;
 
+pub(super) use kernel::GROUP;
 pub use kernel::{Slot, offset_bytes, session_bytes};
 pub(super) use map::{lanes, places};
 pub(super) use tiled::{Tiles, window, windowed};
@@ -28,7 +29,7 @@ use super::partition::{Body, Group, Partition, Partitioner};
 use crate::error::{Error, Result};
 use crate::gpu::{Caps, KernelSource, grid};
 use crate::graph::{DType, Node, NodeId, Shape};
-use kernel::{Frame, GROUP, entry};
+use kernel::{Frame, entry};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 
